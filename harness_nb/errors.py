@@ -1,0 +1,214 @@
+"""Every error a user can meet, each named after its condition and building its own sentence.
+
+A message says what is wrong, where (file and line when there is one) and what to do about it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+class HarnessError(Exception):
+    """The base of every error that this package raises on purpose."""
+
+
+class UnknownMessageTypeError(HarnessError):
+    """A message names a type that the protocol does not have."""
+
+    def __init__(self, name: object, known: Iterable[str]) -> None:
+        super().__init__(f"Unknown message type {name!r}. Use one of: {', '.join(known)}.")
+
+
+class InvalidMessageError(HarnessError):
+    """A message has the right type and the wrong fields."""
+
+    def __init__(self, name: str, problems: str) -> None:
+        super().__init__(f"This {name} message cannot be used: {problems}. Correct these fields and send it again.")
+
+
+class CredentialPicklingError(HarnessError, TypeError):
+    """Something asked for a credential lookup's result as bytes, which would write its values down."""
+
+    def __init__(self) -> None:
+        super().__init__("A credential result cannot be pickled. Look the credentials up where they are needed.")
+
+
+class UnknownCheckTypeError(HarnessError):
+    """A check names a type that the verification engine does not have."""
+
+    def __init__(self, check_id: object, name: object, known: Iterable[str], source: str | None = None) -> None:
+        at = f" ({source})" if source else ""
+        what = f"has no known type ({name!r})" if name else "names no type"
+        super().__init__(f"The check {check_id!r}{at} {what}. Use one of: {', '.join(known)}.")
+
+
+class InvalidCheckError(HarnessError):
+    """A check has a known type and fields that cannot be used."""
+
+    def __init__(self, check_id: object, name: str | None, problems: str, source: str | None = None) -> None:
+        at = f" ({source})" if source else ""
+        which = f"The {name} check {check_id!r}" if name else "A check"
+        super().__init__(f"{which}{at} cannot be used: {problems}. Correct this and verify again.")
+
+
+class CheckCouldNotRunError(HarnessError):
+    """A check could not look at what it should judge; the message is the sentence its result shows."""
+
+
+class VerificationFailedError(HarnessError):
+    """A report did not pass; its text names each required check that failed, and why."""
+
+    def __init__(self, target: str, failures: Iterable[tuple[str, str]], reason: str | None = None) -> None:
+        lines = [f"  {name}: {why}" for name, why in failures]
+        if reason:
+            lines.insert(0, f"  {reason}")
+        super().__init__("\n".join([f"The verification of {target} did not pass:", *lines]))
+
+
+class UnwritableFolderError(HarnessError):
+    """A folder that the harness must write into cannot be written."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(
+            f"Cannot write in {folder}: {reason}. Give yourself write permission there, or open a copy of the project."
+        )
+
+
+class UnreadableFileError(HarnessError):
+    """A file exists and cannot be used as what it should be."""
+
+    def __init__(self, path: Path, reason: str, line: int | None = None) -> None:
+        where = f"{path}:{line}" if line else f"{path}"
+        self.reason = reason
+        super().__init__(f"{where} cannot be read: {reason}. Correct the file, or remove it to start from the default.")
+
+
+class JournalBusyError(HarnessError):
+    """Another program keeps the journal locked."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"The journal {path} has been locked by another program for too long. Close what has it open and try again."
+        )
+
+
+class JournalDamagedError(HarnessError):
+    """The journal is not a database that can be used."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"The journal {path} cannot be used: {reason}. Move it aside; plans, summaries and logs stay where they are."
+        )
+
+
+class SessionNotFoundError(HarnessError):
+    """No session has this id."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"There is no session {session_id!r}. list_sessions() shows the ids there are.")
+
+
+class MessageNotFoundError(HarnessError):
+    """No message has this id, or it belongs to another session."""
+
+    def __init__(self, message_id: str, session_id: str | None = None) -> None:
+        where = f" in session {session_id!r}" if session_id else ""
+        super().__init__(f"There is no message {message_id!r}{where}. get_pending() shows what waits for an answer.")
+
+
+class AlreadyAnsweredError(HarnessError):
+    """A question was answered before; the first answer holds."""
+
+    def __init__(self, message_id: str, *, actor: str | None, door: str | None, at: str, what: str) -> None:
+        self.actor, self.door = actor, door
+        by = f"{actor or 'somebody'} through {door or 'a file'}"
+        super().__init__(f"Message {message_id} was already answered by {by} at {at}: {what}. That answer holds.")
+
+
+class QuestionExpiredError(HarnessError):
+    """A question's session has ended, so nobody waits for the answer."""
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"Message {message_id} has expired: its session has ended. Run the plan again to be asked anew.")
+
+
+class WrongAnswerTypeError(HarnessError):
+    """An answer of this type does not answer that question."""
+
+    def __init__(self, question: str, answer: str, expected: str | None) -> None:
+        lawful = f"{expected!r} or 'abort_task'" if expected else "nothing; it expects no answer"
+        super().__init__(f"A {question!r} message cannot be answered with {answer!r}. What answers it: {lawful}.")
+
+
+class UnknownOptionError(HarnessError):
+    """A decision names an option that was not offered."""
+
+    def __init__(self, option: str, offered: Iterable[str]) -> None:
+        super().__init__(f"There is no option {option!r} in this decision. Choose one of: {', '.join(offered)}.")
+
+
+
+class UnsupportedPlatformError(HarnessError):
+    """The operating system lacks what sessions are built on."""
+
+    def __init__(self, platform: str) -> None:
+        super().__init__(
+            f"harness_nb needs terminals and sockets that {platform} does not have. Use Linux, macOS, or WSL on Windows."
+        )
+
+
+class CommandNotFoundError(HarnessError):
+    """A session's command cannot be started."""
+
+    def __init__(self, command: str, reason: str) -> None:
+        super().__init__(f"Cannot start {command!r}: {reason}. Check the spelling, install it, or give its full path.")
+
+
+class WorkingFolderNotFoundError(HarnessError):
+    """A session's working folder is not there."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"The working folder {folder} does not exist. Create it or give another working_dir.")
+
+
+class ShimFailedError(HarnessError):
+    """The process that should hold a session's terminal did not start or does not answer."""
+
+    def __init__(self, session_id: str, reason: str) -> None:
+        super().__init__(f"Session {session_id} cannot be reached: {reason}. wait_for_state() tells how it ended.")
+
+
+class UnknownWorkerError(HarnessError):
+    """No worker has this name."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"There is no worker {name!r}. Choose one of: {', '.join(known)}.")
+
+
+class NotAWorkerError(HarnessError):
+    """The worker's side was used outside of a session."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This is not inside a session: HARNESS_SESSION_DIR is not set. Start it with start_session() or a run."
+        )
+
+
+class CredentialsNotDeliveredError(HarnessError):
+    """A yes to credentials is known, but their values are not to be had."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__(
+            f"The credentials for {service!r} were allowed but have not arrived. End this session and run the plan again."
+        )
+
+
+class MissingCommandError(HarnessError):
+    """A command session was started without a command."""
+
+    def __init__(self) -> None:
+        super().__init__("The command worker needs a command: start_session(command=['pytest', '-q']).")

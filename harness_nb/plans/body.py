@@ -1,0 +1,247 @@
+"""Reading a plan's text: tasks, checkpoints and the blocks that may be run.
+
+It looks like XML and is not: more than half of all real tasks hold a bare ``<`` or ``&``, and code fences in
+real plans are often unbalanced. So only a ``<task`` at the start of a line begins a task, whatever fence or
+comment surrounds it, entities are left as they are, and a missing end tag costs that element alone. Running
+is the one thing that is strict: a ``<run>`` block counts when it is complete and its language is known.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness_nb.plans.paths import listed_paths
+from harness_nb.protocol.plans import DecisionOption, RunBlock, Task, split_outside_parentheses
+
+_TASK = re.compile(r"^[ \t]*<task\b([^>\n]*)>", re.MULTILINE)
+_TASK_END = re.compile(r"^[ \t]*</tasks?>|(?<=>)[ \t]*</task>(?=[ \t]*\r?$)", re.MULTILINE)
+_ATTRIBUTE = re.compile(r"""([A-Za-z_][\w:.-]*)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_ELEMENTS = (
+    "name|title|files|read_first|behavior|implementation|action|verify|automated|acceptance_criteria|done|"
+    "what-built|how-to-verify|decision|context|options|instructions|resume-signal|service|env-vars|reason"
+)
+_OPEN = re.compile(rf"(?:^[ \t]*|>[ \t]*)<({_ELEMENTS})(?=[\s>])[^>\n]*>", re.MULTILINE)
+_NEXT = re.compile(rf"^[ \t]*</?(?:{_ELEMENTS})>", re.MULTILINE)
+_RUN = re.compile(r"^[ \t]*<run(?=[\s/>])([^>\n]*)>")
+_RUN_INSIDE = re.compile(r"^[ \t]*<run(?=[\s>])[^>\n]*>", re.MULTILINE)
+_NOTHING_TO_RUN = "This <run> {}, so its task has nothing to run; {}"
+_RUN_END = re.compile(r"</run>[ \t]*\r?$", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})([^`\r\n]*)\r?$")
+_AUTOMATED = re.compile(r"<automated(?=[\s>])[^>\n]*>(.*?)</automated>", re.DOTALL)
+_AUTOMATED_OPEN = re.compile(r"(?:^[ \t]*|>[ \t]*)<automated(?=[\s>])[^>\n]*>", re.MULTILINE)
+_OPTION = re.compile(r"<option\b([^>\n]*)>(.*?)(?=</option>|<option\b|\Z)", re.DOTALL)
+_OBJECTIVE = re.compile(r"^[ \t]*<objective>(.*?)(?:</objective>|^[ \t]*<[a-z_]+>)", re.DOTALL | re.MULTILINE)
+_RECOMMENDED = re.compile(r"\(\s*recommended\s*\)", re.IGNORECASE)
+_LANGUAGES = ("sh", "python")
+_UNCLOSED_COMMAND = "automated, never closed"
+
+
+@dataclass
+class Body:
+    """What a plan's text holds; ``problems`` are pairs of a line in the file and a sentence."""
+
+    objective: str = ""
+    heading: str = ""
+    tasks: list[Task] = field(default_factory=list)
+    problems: list[tuple[int, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Span:
+    attributes: dict[str, str]
+    text: str
+    line: int
+    closed: bool
+
+
+def read_body(text: str, first_line: int = 1) -> Body:
+    """Return the tasks of a plan's text; ``first_line`` is the line of the file on which the text starts."""
+    objective = _OBJECTIVE.search(text)
+    heading = re.search(r"^# +(.+?)[ \t]*\r?$", text, re.MULTILINE)
+    body = Body(clean(objective[1]) if objective else "", heading[1] if heading else "")
+    for number, span in enumerate(_task_spans(text, first_line), 1):
+        body.tasks.append(_read_task(span, number, body.problems))
+        if not span.closed:
+            body.problems.append((span.line, "This <task> is never closed; end it with a line that is only </task>"))
+    return body
+
+
+def clean(text: str) -> str:
+    """Return an element's content without the indentation and blank lines around it."""
+    first, newline, rest = text.replace("\r\n", "\n").partition("\n")
+    if not first.strip():
+        return textwrap.dedent(rest).strip("\n").rstrip()
+    return (first.strip() + newline + textwrap.dedent(rest)).rstrip()
+
+
+def _task_spans(text: str, first_line: int) -> list[_Span]:
+    spans = []
+    starts = list(_TASK.finditer(text))
+    for number, start in enumerate(starts):
+        limit = starts[number + 1].start() if number + 1 < len(starts) else len(text)
+        end = _TASK_END.search(text, start.end(), limit)
+        inner = text[start.end() : end.start() if end else limit]
+        line = first_line + text.count("\n", 0, start.start())
+        closed = end is not None and end[0].strip() == "</task>"
+        spans.append(_Span(_attributes(start[1]), inner, line, closed))
+    return spans
+
+
+def _attributes(text: str) -> dict[str, str]:
+    return {match[1]: match[2] if match[2] is not None else match[3] for match in _ATTRIBUTE.finditer(text)}
+
+
+def _read_task(span: _Span, number: int, problems: list[tuple[int, str]]) -> Task:
+    runs, rest = _take_runs(span, problems)
+    found = _elements(rest)
+    verify = "\n".join(found.get("verify", []))
+    files = "\n".join(found.get("files", []))
+    values: dict[str, Any] = {
+        "name": _first(found, "name") or _first(found, "title") or span.attributes.get("title") or f"Task {number}",
+        "type": span.attributes.get("type", "auto"),
+        "files": listed_paths(files),
+        "verify": clean(verify),
+        "automated": _automated(found, verify, span, problems),
+        "how_to_verify": [line.rstrip() for line in _first(found, "how-to-verify").split("\n") if line.strip()],
+        "options": _options("\n".join(found.get("options", []))),
+        "env_vars": split_outside_parentheses(_first(found, "env-vars").replace("\n", ",")),
+    }
+    for element in ("action", "done", "what-built", "decision", "context", "instructions", "resume-signal"):
+        values[element.replace("-", "_")] = _first(found, element)
+    values |= {"service": _first(found, "service"), "reason": _first(found, "reason")}
+    return Task(**values, runs=runs, line=span.line, attributes=span.attributes)
+
+
+def _first(found: dict[str, list[str]], element: str) -> str:
+    return clean(found[element][0]) if element in found else ""
+
+
+def _elements(text: str) -> dict[str, list[str]]:
+    """Return the contents of the elements at the top of a task; what lies inside one is not looked at."""
+    found: dict[str, list[str]] = {}
+    position = 0
+    while match := _OPEN.search(text, max(0, position - 1)):
+        content_start = match.end()
+        content_end, position, closed = _close(text, match[1], content_start)
+        # Half a command is no command; half a sentence is still worth reading.
+        key = match[1] if closed or match[1] != "automated" else _UNCLOSED_COMMAND
+        found.setdefault(key, []).append(text[content_start:content_end])
+    return found
+
+
+def _close(text: str, element: str, start: int) -> tuple[int, int, bool]:
+    """Return where an element's content ends, where to go on, and whether that is its own end tag."""
+    end = re.compile(rf"</{element}>(?=[ \t]*(?:\r?$|<))", re.MULTILINE).search(text, start)
+    end = end or re.compile(rf"</{element}>").search(text, start)
+    if end:
+        return end.start(), end.end(), True
+    following = _NEXT.search(text, start)
+    if following is None:
+        return len(text), len(text), False
+    is_end_tag = following[0].lstrip().startswith("</")
+    return following.start(), following.end() if is_end_tag else max(start + 1, following.start()), False
+
+
+def _automated(found: dict[str, list[str]], verify: str, span: _Span, problems: list[tuple[int, str]]) -> list[str]:
+    commands = [clean(match[1]) for match in _AUTOMATED.finditer(verify)]
+    commands += [clean(text) for text in found.get("automated", [])]  # beside <verify> they mean the same
+    if _UNCLOSED_COMMAND in found or _AUTOMATED_OPEN.search(_AUTOMATED.sub("", verify)):
+        problems.append((span.line, "An <automated> command of this task is never closed, so it was not read"))
+    return [command for command in commands if command]
+
+
+def _options(text: str) -> list[DecisionOption]:
+    options = []
+    for number, match in enumerate(_OPTION.finditer(text), 1):
+        attributes, content = _attributes(match[1]), match[2]
+        parts = {
+            part: clean(inner[1]) if (inner := re.search(rf"<{part}>(.*?)</{part}>", content, re.DOTALL)) else ""
+            for part in ("name", "description", "pros", "cons")
+        }
+        identity = attributes.get("id") or f"option-{number}"
+        name = parts["name"] or attributes.get("name") or clean(re.sub(r"<[^>]*>", " ", content)) or identity
+        recommended = attributes.get("recommended", "").lower() in ("true", "yes", "1")
+        options.append(
+            DecisionOption(
+                id=identity,
+                name=name,
+                description=parts["description"] or None,
+                pros=parts["pros"],
+                cons=parts["cons"],
+                recommended=recommended or bool(_RECOMMENDED.search(name)),
+            )
+        )
+    return options
+
+
+def _take_runs(span: _Span, problems: list[tuple[int, str]]) -> tuple[list[RunBlock], str]:
+    """Return a task's run blocks, and its text with them taken out.
+
+    One that is not complete leaves the task without any: half of what was meant to run is not run.
+    """
+    blocks: list[RunBlock] = []
+    kept: list[str] = []
+    sound = True
+    position = 0
+    while position < len(span.text):
+        end = _line_end(span.text, position)
+        line = span.text[position:end]
+        opening = _RUN.match(line)
+        if fence := _FENCE.match(line.rstrip("\n")):
+            end = _fence_end(span.text, end, fence[1]) or end
+        elif opening:
+            number = span.line + span.text.count("\n", 0, position)
+            block, end = _read_run(span.text, position, opening, number, problems)
+            sound = sound and block is not None
+            blocks += [block] if block else []
+            position = end
+            continue
+        kept.append(span.text[position:end])
+        position = end
+    return (blocks if sound else []), "".join(kept)
+
+
+def _line_end(text: str, position: int) -> int:
+    newline = text.find("\n", position)
+    return len(text) if newline < 0 else newline + 1
+
+
+def _fence_end(text: str, start: int, mark: str) -> int | None:
+    """Return where a fence that is properly closed ends; a stray one hides nothing."""
+    closing = re.compile(rf"^[ \t]*{re.escape(mark[0])}{{{len(mark)},}}[ \t]*\r?$", re.MULTILINE)
+    match = closing.search(text, start)
+    return _line_end(text, match.end()) if match else None
+
+
+def _read_run(
+    text: str, position: int, opening: re.Match[str], line: int, problems: list[tuple[int, str]]
+) -> tuple[RunBlock | None, int]:
+    """Return the block that starts here, or ``None`` with a problem noted, and where to go on."""
+    start = position + opening.end()
+    end = None if opening[1].rstrip().endswith("/") else _RUN_END.search(text, start)
+    if end is None or _RUN_INSIDE.search(text, start, end.start()):
+        problems.append((line, _NOTHING_TO_RUN.format("is never closed", "end it with </run>")))
+        return None, _line_end(text, position)
+    after = _line_end(text, end.end())
+    code = text[start : end.start()]
+    lang = _attributes(opening[1]).get("lang", "")
+    if lang not in _LANGUAGES:
+        what = f"names the language {lang!r}" if lang else "names no language"
+        problems.append((line, _NOTHING_TO_RUN.format(what, 'write lang="sh" or lang="python"')))
+        return None, after
+    if not code.strip():
+        problems.append((line, _NOTHING_TO_RUN.format("is empty", "write the code between its tags")))
+        return None, after
+    first_code_line = line + (1 if code.lstrip(" \t\r").startswith("\n") else 0)
+    return RunBlock(lang="sh" if lang == "sh" else "python", code=_dedented(code), line=first_code_line), after
+
+
+def _dedented(code: str) -> str:
+    lines = code.replace("\r\n", "\n")
+    first, newline, rest = lines.partition("\n")
+    if first.strip():
+        return (first.strip() + newline + textwrap.dedent(rest)).rstrip() + "\n"
+    return textwrap.dedent(rest).rstrip() + "\n"

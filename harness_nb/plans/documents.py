@@ -1,0 +1,92 @@
+"""Reading and writing the documents that people edit: every byte that is not meant to change stays.
+
+Text is decoded so that bytes which are not UTF-8 survive a round trip, line endings and a byte order mark
+included; a file is replaced as a whole, by a rename in its own folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def read_document(path: Path) -> str:
+    """Return a file's text with line endings and byte order mark as they are.
+
+    Raises:
+        OSError: the file is not there or cannot be read.
+    """
+    return path.read_bytes().decode("utf-8", errors="surrogateescape")
+
+
+def printable(text: str) -> tuple[str, int | None]:
+    """Return the text without the bytes that were not UTF-8, and the line of the first of them, if any."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start) + 1
+        return text.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace"), line
+    return text, None
+
+
+def replace_document(path: Path, text: str) -> None:
+    """Put the text where the file is, all at once: readers see the old file or the new one.
+
+    A link is followed, and the file's permissions are kept.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    with _written_beside(target, text) as temporary:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.chmod(target.stat().st_mode & 0o7777)
+        temporary.replace(target)
+    _flush_folder(target.parent)
+
+
+def create_document(path: Path, text: str) -> bool:
+    """Put a new file there, all at once, unless there is one: then return ``False`` and leave it alone.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _written_beside(path, text) as temporary:
+        temporary.chmod(0o644)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+    _flush_folder(path.parent)
+    return True
+
+
+@contextlib.contextmanager
+def _written_beside(path: Path, text: str) -> Iterator[Path]:
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text.encode("utf-8", errors="surrogateescape"))
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    # Some file systems refuse to sync a folder; the rename is then as durable as they make it.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,159 @@
+"""The JSON files under ``.orchestration/`` that people, shell workers and other programs read and write."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from harness_nb.protocol.base import Timestamp, WireModel
+
+SessionState = Literal["initializing", "running", "checkpoint", "completed", "failed"] | str
+"""The five words of ``status.json``; a word that another program writes survives."""
+
+CheckpointType = Literal["verification", "decision", "action", "credentials"] | str
+
+CHECKPOINT_TYPES: dict[str, str] = {
+    "verification_needed": "verification",
+    "decision_needed": "decision",
+    "action_needed": "action",
+    "credentials_needed": "credentials",
+}
+"""The name of each kind of question in ``checkpoint.json``."""
+
+
+class GraphPlan(WireModel):
+    """One plan of the dependency graph."""
+
+    plan_id: str
+    depends_on: tuple[str, ...] = ()
+    files_modified: tuple[str, ...] = ()
+    files_read: tuple[str, ...] = ()
+    autonomous: bool = True
+    checkpoints: tuple[str, ...] = ()
+
+
+class DependencyGraph(WireModel):
+    """``dependency-graph.json``: the plans and which of them are where."""
+
+    timestamp: Timestamp
+    spec_dir: str = ""
+    plans: tuple[GraphPlan, ...] = ()
+    completed: tuple[str, ...] = ()
+    running: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
+    available: tuple[str, ...] = ()
+
+
+class ActiveFile(WireModel):
+    """A path that a running session may touch."""
+
+    path: str
+    session_id: str
+    plan_id: str
+    operation: Literal["read", "write"] | str
+    started_at: Timestamp
+
+
+class ActiveFiles(WireModel):
+    """``active-files.json``: what is being modified now, and by whom."""
+
+    timestamp: Timestamp
+    files: tuple[ActiveFile, ...] = ()
+
+
+class SessionStatus(WireModel):
+    """``sessions/{id}/status.json``; ``reason`` says more where five words do not."""
+
+    session_id: str
+    timestamp: Timestamp
+    state: SessionState
+    phase: str = ""
+    plan: str = ""
+    current_task: int = 0
+    total_tasks: int = 0
+    task_name: str | None = None
+    message: str | None = None
+    reason: str | None = None
+
+
+class Checkpoint(WireModel):
+    """``sessions/{id}/checkpoint.json``: an open question, with the fields of its kind beside these."""
+
+    id: str | None = None
+    session_id: str = ""
+    timestamp: Timestamp | None = None
+    type: CheckpointType
+    phase: str = ""
+    plan: str = ""
+
+
+class CheckpointResponse(WireModel):
+    """``sessions/{id}/checkpoint_response.json``: the answer; without ``in_response_to`` to the oldest question."""
+
+    session_id: str = ""
+    timestamp: Timestamp | None = None
+    checkpoint_type: CheckpointType | None = None
+    in_response_to: str | None = None
+    verified: bool | None = None
+    feedback: str | None = None
+    issues: tuple[str, ...] | None = None
+    selected_option_id: str | None = None
+    selected_option_name: str | None = None
+    rationale: str | None = None
+    action_completed: bool | None = None
+    completed_by: str | None = None
+    notes: str | None = None
+    found: bool | None = None
+    env_vars: tuple[str, ...] | None = None
+    aborted: bool | None = None
+    reason: str | None = None
+
+
+class SessionResult(WireModel):
+    """``sessions/{id}/result.json``: how a session ended."""
+
+    session_id: str = ""
+    timestamp: Timestamp | None = None
+    success: bool
+    phase: str = ""
+    plan: str = ""
+    summary: str | None = None
+    files_modified: tuple[str, ...] = ()
+    files_created: tuple[str, ...] = ()
+    commit_hash: str | None = None
+    error: str | None = None
+    recoverable: bool | None = None
+    suggestion: str | None = None
+
+
+class Policy(WireModel):
+    """What happens by itself when a worker asks: the first policy that matches a question wins.
+
+    ``after`` is in seconds; without it the policy acts at once.
+    """
+
+    kind: CheckpointType | None = None
+    service: str | None = None
+    plan: str | None = None
+    tool: str | None = None
+    after: float | None = Field(default=None, ge=0)
+    do: Literal["wait", "remind", "answer", "approve", "abort"]
+    answer: str | None = None
+
+
+class Config(WireModel):
+    """``config.yaml``: the settings of a project."""
+
+    version: int | str = 1
+    spec_dir: str | None = None
+    max_parallel_executions: int = Field(default=2, ge=1)
+    max_parallel_research: int = Field(default=2, ge=1)
+    verification_required: bool = True
+    auto_commit: bool = False
+    phase_order: Literal["implied", "declared"] = "implied"
+    worker: str | None = None
+    max_retries: int = Field(default=2, ge=0)
+    retry_delay: float = Field(default=2.0, ge=0)
+    credentials_dir: str | None = None
+    policies: tuple[Policy, ...] = ()

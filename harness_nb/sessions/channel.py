@@ -1,0 +1,63 @@
+"""Talking to a session's shim over its socket: one question and its reply, or all that it announces."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING, Any
+
+from harness_nb.errors import ShimFailedError
+from harness_nb.store.atomic import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from harness_nb.store import SessionFolder
+
+REPLY_TIMEOUT = 10.0
+
+
+def ask_shim(folder: SessionFolder, **message: Any) -> dict[str, Any]:
+    """Send a shim one order and return its reply.
+
+    Raises: ShimFailedError.
+    """
+    session_id = folder.path.name
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(REPLY_TIMEOUT)
+            connection.connect(socket_of(folder))
+            connection.sendall(json.dumps(message).encode() + b"\n")
+            with connection.makefile("rb") as reader:
+                reply: dict[str, Any] = json.loads(reader.readline() or b'{"ok": false, "error": "it has ended"}')
+    except (OSError, ValueError) as error:
+        raise ShimFailedError(session_id, getattr(error, "strerror", None) or "its shim is gone") from None
+    if not reply.get("ok"):
+        raise ShimFailedError(session_id, str(reply.get("error")))
+    return reply
+
+
+async def watch_shim(folder: SessionFolder) -> AsyncIterator[dict[str, Any]]:
+    """Yield what a shim announces, ``{"output": size}`` and at last ``{"exit": …}``, until it ends.
+
+    Raises: OSError where nobody listens any more.
+    """
+    import anyio
+    from anyio.streams.buffered import BufferedByteReceiveStream
+
+    async with await anyio.connect_unix(socket_of(folder)) as stream:
+        await stream.send(b'{"do": "watch"}\n')
+        lines = BufferedByteReceiveStream(stream)
+        while True:
+            try:
+                yield json.loads(await lines.receive_until(b"\n", 65536))
+            except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
+                return
+
+
+def socket_of(folder: SessionFolder) -> str:
+    """Return the path of a shim's socket.
+
+    Raises: FileNotFoundError where the session has no shim (yet).
+    """
+    return str(read_json(folder.shim)["socket"])

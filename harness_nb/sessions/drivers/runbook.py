@@ -1,0 +1,46 @@
+"""The built-in worker: does a plan by its own ``<run>`` blocks and asks at its checkpoints; needs no login."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from harness_nb.sessions.drivers.base import Assignment, Start
+from harness_nb.sessions.drivers.command import parameters
+
+if TYPE_CHECKING:
+    from harness_nb.protocol.plans import Plan, Task
+
+
+class RunbookDriver:
+    """Starts this package's own runner on a plan."""
+
+    name = "runbook"
+
+    def refusal(self, plan: Plan) -> str | None:
+        """A task that is neither a checkpoint nor has a run block can be done by nobody here."""
+        where = plan.path or plan.id
+        if not plan.tasks:
+            return (
+                f"{plan.id}: {where} has no <task>, so the runbook worker has nothing to do. "
+                "Add tasks with <run> blocks, or choose a worker that is an agent."
+            )
+        undoable = [task for task in plan.tasks if task.checkpoint is None and not task.runs]
+        if not undoable:
+            return None
+        first: Task = undoable[0]
+        others = f" (nor have {len(undoable) - 1} more)" if len(undoable) > 1 else ""
+        place = f"{where}:{first.line}" if first.line else where
+        return (
+            f"{plan.id}: {place}: task {first.name!r} has no <run> block{others}, so the runbook worker cannot do it. "
+            "Add one, or choose a worker that is an agent."
+        )
+
+    def start(self, assignment: Assignment) -> Start:
+        """Return the runner's command line; it finds the plan in ``assignment.json``."""
+        env = {**parameters(assignment), "PYTHONUNBUFFERED": "1", "HARNESS_PLAN": _plan_id(assignment)}
+        return Start((sys.executable, "-m", "harness_nb.sessions.runbook"), env)
+
+
+def _plan_id(assignment: Assignment) -> str:
+    return assignment.plan.id if assignment.plan else ""

@@ -1,0 +1,117 @@
+"""Starting a session: a shim of its own for each, launched by path and left alone."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness_nb.errors import CommandNotFoundError, ShimFailedError, WorkingFolderNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness_nb.store import Layout
+
+SHIM = Path(__file__).with_name("shim.py")
+START_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to start and where; ``credentials`` reach the shim by pipe and are masked in the output.
+
+    ``rows`` and ``cols`` are the terminal's size in characters.
+    """
+
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    credentials: Mapping[str, str] = field(default_factory=dict)
+    rows: int = 40
+    cols: int = 120
+
+
+def launch(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]:
+    """Start a worker under a shim that outlives this process, and return where the shim is to be found.
+
+    Raises: CommandNotFoundError, WorkingFolderNotFoundError, ShimFailedError.
+    """
+    if not order.cwd.is_dir():
+        raise WorkingFolderNotFoundError(order.cwd)
+    layout.bells.mkdir(parents=True, exist_ok=True, mode=0o700)
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", os.fspath(SHIM)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        cwd="/",
+    )
+    try:
+        reply, errors = process.communicate(json.dumps(_orders(layout, session_id, order)).encode(), START_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise ShimFailedError(session_id, f"it did not start within {START_TIMEOUT:.0f} s") from None
+    return _understand(session_id, order, reply, errors)
+
+
+def _orders(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]:
+    folder = layout.session(session_id)
+    environment = {**worker_environment(folder.path, session_id), **order.env, **order.credentials}
+    return {
+        "argv": list(order.argv),
+        "cwd": os.fspath(order.cwd),
+        "env": environment,
+        "credentials": dict(order.credentials),
+        "rows": order.rows,
+        "cols": order.cols,
+        "log": os.fspath(folder.output),
+        "exit": os.fspath(folder.exit),
+        "info": os.fspath(folder.shim),
+        "lock": os.fspath(folder.lock),
+        "socket": os.fspath(layout.sockets / f"{session_id[-40:]}.sock"),
+        "bells": os.fspath(layout.bells),
+    }
+
+
+def worker_environment(folder: Path, session_id: str) -> dict[str, str]:
+    """Return what a worker finds in its environment: ours, and who it is.
+
+    The folder of this Python comes first on PATH, so that ``python`` and ``harness-nb`` mean the ones in use here.
+    """
+    environment = tool_environment()
+    environment.setdefault("TERM", "xterm-256color")
+    return {
+        **environment,
+        "HARNESS_SESSION_ID": session_id,
+        "HARNESS_SESSION_DIR": os.fspath(folder),
+        "HARNESS_PROJECT": os.fspath(folder.parents[2]),
+    }
+
+
+def tool_environment() -> dict[str, str]:
+    """Return this process's environment with the folder of this Python first on PATH."""
+    own = os.fspath(Path(sys.executable).parent)
+    rest = os.environ.get("PATH", os.defpath)
+    return {**os.environ, "PATH": rest if rest.split(os.pathsep)[0] == own else f"{own}{os.pathsep}{rest}"}
+
+
+def _understand(session_id: str, order: Launch, reply: bytes, errors: bytes) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = json.loads(reply)
+    except ValueError:
+        last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+        raise ShimFailedError(session_id, last[0]) from None
+    if answer.pop("ok"):
+        return answer
+    if answer.get("errno") in (errno.ENOENT, errno.EACCES, errno.ENOEXEC) and not answer.get("path"):
+        reason = "there is no such command" if answer["errno"] == errno.ENOENT else "it is not an executable program"
+        raise CommandNotFoundError(order.argv[0], reason)
+    raise ShimFailedError(session_id, f"{answer.get('error')} {answer.get('path') or ''}".strip())

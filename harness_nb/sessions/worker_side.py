@@ -1,0 +1,107 @@
+"""The worker's side of the protocol, for whoever runs inside a session: report, await, and take credentials.
+
+``harness-nb worker`` and the runbook use it; plain files do the same for everything else.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness_nb.errors import CredentialsNotDeliveredError, MessageNotFoundError, NotAWorkerError
+from harness_nb.protocol.messages import parse_worker_message
+from harness_nb.sessions.channel import ask_shim
+from harness_nb.store import Bell, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+    from typing import Self
+
+    from harness_nb.protocol.records import MessageRecord
+
+LOOK_AGAIN = 5.0
+"""Seconds after which a waiting worker looks even if nobody rang: a ring can be lost with its sender."""
+
+
+class WorkerSide:
+    """A session as its own worker sees it.
+
+    Raises: NotAWorkerError outside of a session.
+    """
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        folder = environment.get("HARNESS_SESSION_DIR")
+        if not folder:
+            raise NotAWorkerError
+        path = Path(folder)
+        self.session_id = path.name
+        self.store = Store(path.parents[2])
+        self.folder = self.store.layout.session(self.session_id)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.store.close()
+
+    def report(self, message_type: str, payload: Mapping[str, Any], *, message_id: str | None = None) -> MessageRecord:
+        """Send a message to the harness.
+
+        Raises: UnknownMessageTypeError, InvalidMessageError.
+        """
+        message = parse_worker_message(
+            {
+                "id": message_id or self.store.new_id(),
+                "sessionId": self.session_id,
+                "type": message_type,
+                "timestamp": self.store.clock(),
+                "payload": dict(payload),
+            }
+        )
+        record = self.store.questions.ask(message)
+        self.store.ring()
+        return record
+
+    def wait(self, message_id: str | None = None, timeout: float | None = None) -> MessageRecord:
+        """Block until a question is answered, or without an id until there is any message; ``timeout`` in seconds.
+
+        Raises: TimeoutError, MessageNotFoundError.
+        """
+        if message_id is not None and self.store.messages.get(message_id).session_id != self.session_id:
+            raise MessageNotFoundError(message_id, self.session_id)
+        until = None if timeout is None else time.monotonic() + timeout
+        bell = Bell(self.store.layout)  # listening before looking, so that nothing falls in between
+        try:
+            while (found := self.store.messages.take(self.session_id, message_id)) is None:
+                left = LOOK_AGAIN if until is None else min(LOOK_AGAIN, until - time.monotonic())
+                if left <= 0:
+                    raise TimeoutError(f"no answer within {timeout:g} s; the question stays open, so wait again")
+                select.select([bell.socket], [], [], left)
+                bell.drain()
+        finally:
+            bell.close()
+        return found
+
+    def take_credentials(self, answer: MessageRecord) -> dict[str, str]:
+        """Return the values that came with a yes, from the shim's memory.
+
+        Raises: CredentialsNotDeliveredError.
+        """
+        values = ask_shim(self.folder, do="take", id=answer.id).get("values")
+        if not values:
+            raise CredentialsNotDeliveredError(answer.payload.get("service", ""))
+        return dict(values)
+
+    def all_credentials(self) -> dict[str, str]:
+        """Return every value that this session was given so far."""
+        values: dict[str, str] = dict(ask_shim(self.folder, do="take", id="start").get("values") or {})
+        for answer in self.store.messages.select(self.session_id, direction="out"):
+            if answer.type == "credentials_provided" and answer.payload.get("found"):
+                values |= self.take_credentials(answer)
+        return values

@@ -1,0 +1,60 @@
+"""A datagram that says "look again": how processes of one project wake each other within a millisecond or two.
+
+Nothing is carried by it; whoever is woken reads the journal. A lost one costs nothing but the wait for the next, since
+everyone looks once after starting to listen.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness_nb.store.layout import Layout
+
+
+class Bell:
+    """One process's ear: a Unix datagram socket in the project's folder of bells."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.path: Path = layout.bells / f"{os.getpid()}-{os.urandom(4).hex()}"
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.setblocking(False)
+        self.socket.bind(os.fspath(self.path))
+
+    def drain(self) -> None:
+        """Forget the rings that have come so far: one look serves them all."""
+        try:
+            while True:
+                self.socket.recv(64)
+        except BlockingIOError:
+            return
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.socket.close()
+        self.path.unlink(missing_ok=True)
+
+
+def ring(layout: Layout) -> None:
+    """Wake everyone who listens for changes of this project."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
+        bell.setblocking(False)
+        for name in _bells(layout):
+            path = os.fspath(layout.bells / name)
+            try:
+                bell.sendto(b"look", path)
+            except ConnectionRefusedError:  # its owner died without taking it down
+                layout.bells.joinpath(name).unlink(missing_ok=True)
+            except OSError:  # a full queue: its owner has rings enough to wake from
+                continue
+
+
+def _bells(layout: Layout) -> list[str]:
+    try:
+        return os.listdir(layout.bells)  # noqa: PTH208 — names alone, and as quick as can be
+    except FileNotFoundError:
+        return []

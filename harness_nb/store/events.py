@@ -1,0 +1,47 @@
+"""The journal's list of everything that happened; its numbers are also the cursor of whoever waits."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from harness_nb.protocol.base import format_timestamp
+from harness_nb.protocol.records import EventRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from harness_nb.store.journal import Journal
+
+
+class Events:
+    """Rows that are only ever added."""
+
+    def __init__(self, journal: Journal, clock: Callable[[], datetime]) -> None:
+        self._journal = journal
+        self._clock = clock
+
+    def add(self, kind: str, *, session_id: str | None = None, **more: Any) -> int:
+        """Write down that something happened; ``more`` are fields of ``EventRecord``. Return its number."""
+        event = EventRecord(timestamp=self._clock(), kind=kind, session_id=session_id, **more)
+        wire = event.to_wire()
+        with self._journal.write() as connection:
+            cursor = connection.execute(
+                "INSERT INTO events (timestamp, kind, session_id, data) VALUES (?, ?, ?, ?)",
+                (format_timestamp(event.timestamp), kind, session_id, json.dumps(wire)),
+            )
+            return int(cursor.lastrowid or 0)
+
+    def select(self, *, since: int = 0, session_id: str | None = None) -> list[EventRecord]:
+        """Return the events after number ``since``, oldest first."""
+        where, values = "seq > ?", [since]
+        if session_id is not None:
+            where, values = where + " AND session_id = ?", [*values, session_id]  # type: ignore[list-item]
+        rows = self._journal.read(f"SELECT seq, data FROM events WHERE {where} ORDER BY seq", values)  # noqa: S608
+        return [EventRecord.model_validate({**json.loads(row["data"]), "seq": row["seq"]}) for row in rows]
+
+    @property
+    def last(self) -> int:
+        """The number of the newest event, 0 before the first."""
+        return int(self._journal.read("SELECT coalesce(max(seq), 0) FROM events")[0][0])

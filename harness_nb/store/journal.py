@@ -1,0 +1,136 @@
+"""The journal: one SQLite file that several processes have open at once.
+
+WAL lets readers go on while one writes; every change is one ``BEGIN IMMEDIATE`` … ``COMMIT``, so that two doors
+never act on the same old state. ``synchronous=NORMAL`` survives the death of any process; a power cut may take the
+last moments. WAL does not work across a network file system: there the journal lives in this user's local state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import threading
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness_nb.errors import JournalBusyError, JournalDamagedError, UnwritableFolderError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT = 10.0
+NETWORK_FILE_SYSTEMS = frozenset({
+    "9p", "afs", "beegfs", "ceph", "cifs", "davfs", "fuse.davfs2", "fuse.gcsfuse", "fuse.glusterfs", "fuse.rclone",
+    "fuse.s3fs", "fuse.sshfs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "orangefs", "smb3", "smbfs",
+})  # fmt: skip
+
+
+class Journal:
+    """A connection to the journal, safe to use from several threads of one process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+            )
+            self._connection.row_factory = sqlite3.Row
+            self._prepare()
+        except sqlite3.Error as error:
+            raise self._explain(error) from None
+
+    def _prepare(self) -> None:
+        run = self._connection.execute
+        if run("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
+            run("PRAGMA journal_mode = WAL")
+            self._migrate()
+        run("PRAGMA synchronous = NORMAL")
+
+    def _migrate(self) -> None:
+        schema = files("harness_nb.store").joinpath("schema.sql").read_text(encoding="utf-8")
+        with self.write() as connection:  # a second process waits here, then finds the work done
+            if connection.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
+                for statement in schema.split(";"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Hold the journal's write lock; all is kept at the end, or nothing after an exception.
+
+        Nests: an inner block is part of the outer one.
+
+        Raises: JournalBusyError, JournalDamagedError.
+        """
+        with self._lock:
+            nested = self._connection.in_transaction
+            if nested:
+                yield self._connection
+                return
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except sqlite3.IntegrityError:
+                raise
+            except sqlite3.Error as error:
+                raise self._explain(error) from None
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    def read(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Return the rows of one query.
+
+        Raises: JournalBusyError, JournalDamagedError.
+        """
+        with self._lock:
+            try:
+                return self._connection.execute(query, values).fetchall()
+            except sqlite3.Error as error:
+                raise self._explain(error) from None
+
+    def close(self) -> None:
+        """Close the connection; what was written is already safe."""
+        with self._lock:
+            self._connection.close()
+
+    def _explain(self, error: sqlite3.Error) -> Exception:
+        if "locked" in str(error) or "busy" in str(error):
+            return JournalBusyError(self.path)
+        if "readonly" in str(error) or "unable to open" in str(error):
+            return UnwritableFolderError(self.path.parent, str(error))
+        return JournalDamagedError(self.path, str(error))
+
+
+def journal_location(database: Path) -> tuple[Path, str | None]:
+    """Return where a project's journal goes, and a sentence when that is not beside its other files."""
+    kind = file_system_of(database.parent)
+    if kind not in NETWORK_FILE_SYSTEMS:
+        return database, None
+    from platformdirs import user_state_path
+
+    digest = hashlib.sha256(os.fsencode(database)).hexdigest()[:16]
+    local = user_state_path("harness-nb") / "journals" / digest / database.name
+    return local, f"{database.parent} lies on a network file system ({kind}), so the journal is kept in {local}."
+
+
+def file_system_of(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:
+    """Return the type of the file system that holds a folder, or None where the system does not say."""
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    target, best, kind = folder.resolve(), -1, None
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        point = Path(before.split()[4].encode().decode("unicode_escape"))
+        if target.is_relative_to(point) and len(point.parts) >= best:
+            best, kind = len(point.parts), after.split()[0]
+    return kind

@@ -1,0 +1,191 @@
+"""Every path under ``.orchestration/``, and of the sockets beside it, named once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness_nb.errors import UnwritableFolderError
+
+FOLDER = ".orchestration"
+
+GITIGNORE = """\
+# What a run leaves here is for this machine; the settings are worth sharing.
+*
+!.gitignore
+!config.yaml
+"""
+
+
+@dataclass(frozen=True)
+class SessionFolder:
+    """The files of one session."""
+
+    path: Path
+
+    @property
+    def status(self) -> Path:
+        """Where the session stands, for people and other programs."""
+        return self.path / "status.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The oldest open question; also where a worker puts a new one."""
+        return self.path / "checkpoint.json"
+
+    @property
+    def response(self) -> Path:
+        """The answer to the oldest question that was asked by file."""
+        return self.path / "checkpoint_response.json"
+
+    @property
+    def result(self) -> Path:
+        """How the session ended."""
+        return self.path / "result.json"
+
+    @property
+    def asked(self) -> Path:
+        """Questions that were taken in, one file each."""
+        return self.path / "asked"
+
+    @property
+    def sent(self) -> Path:
+        """Answers that the harness made, one file each; ``response`` is a link to one of them."""
+        return self.path / "sent"
+
+    @property
+    def answered(self) -> Path:
+        """Answers that the worker has taken."""
+        return self.path / "answered"
+
+    @property
+    def late(self) -> Path:
+        """Answers that came when there was nothing to answer any more."""
+        return self.path / "late"
+
+    @property
+    def rejected(self) -> Path:
+        """Files that could not be read, each with its reason beside it."""
+        return self.path / "rejected"
+
+    @property
+    def output(self) -> Path:
+        """What the worker printed, byte for byte."""
+        return self.path / "output" / "terminal.log"
+
+    @property
+    def scripts(self) -> Path:
+        """The run blocks of a runbook as files, so that tracebacks name a file and a line."""
+        return self.path / "scripts"
+
+    @property
+    def assignment(self) -> Path:
+        """What the session was started to do, for workers that are told by a file."""
+        return self.path / "assignment.json"
+
+    @property
+    def shim(self) -> Path:
+        """Where the session's shim is to be found."""
+        return self.path / "shim.json"
+
+    @property
+    def lock(self) -> Path:
+        """The lock that the shim holds while it lives."""
+        return self.path / "shim.lock"
+
+    @property
+    def exit(self) -> Path:
+        """How the worker's process ended, written by the shim."""
+        return self.path / "exit.json"
+
+    def create(self) -> None:
+        """Make the folder and those inside it."""
+        for folder in (self.path, self.asked, self.sent, self.answered, self.output.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of one project; ``root`` is the project's folder."""
+
+    root: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where everything that the harness writes lives."""
+        return self.root / FOLDER
+
+    @property
+    def config(self) -> Path:
+        """The settings that people edit."""
+        return self.folder / "config.yaml"
+
+    @property
+    def graph(self) -> Path:
+        """The plans, what they depend on and where they are."""
+        return self.folder / "dependency-graph.json"
+
+    @property
+    def active_files(self) -> Path:
+        """What running sessions may touch."""
+        return self.folder / "active-files.json"
+
+    @property
+    def database(self) -> Path:
+        """The journal."""
+        return self.folder / "harness.db"
+
+    @property
+    def lease(self) -> Path:
+        """The lock of whoever runs the project's plans."""
+        return self.folder / "lease.lock"
+
+    @property
+    def sessions(self) -> Path:
+        """One folder per session."""
+        return self.folder / "sessions"
+
+    def session(self, session_id: str) -> SessionFolder:
+        """Return the files of one session."""
+        return SessionFolder(self.sessions / session_id)
+
+    @property
+    def sockets(self) -> Path:
+        """A short private folder for sockets: a path in the project may be longer than a socket's may be."""
+        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
+        return runtime_folder() / digest
+
+    @property
+    def bells(self) -> Path:
+        """One datagram socket per process that wants to be woken."""
+        return self.sockets / "bells"
+
+    def create(self) -> None:
+        """Make ``.orchestration/`` with a ``.gitignore`` of its own, and the folder for sockets.
+
+        Raises: UnwritableFolderError.
+        """
+        try:
+            self.sessions.mkdir(parents=True, exist_ok=True)
+            ignore = self.folder / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text(GITIGNORE, encoding="utf-8")
+            self.bells.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise UnwritableFolderError(Path(error.filename or self.folder), error.strerror or str(error)) from None
+
+
+def runtime_folder() -> Path:
+    """Return this user's own folder for sockets, made with mode 0700.
+
+    Raises: UnwritableFolderError, also where somebody else owns a folder of that name.
+    """
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    folder = Path(base, "harness-nb") if base and os.access(base, os.W_OK) else Path(f"/tmp/harness-nb-{os.getuid()}")  # noqa: S108 — owned and 0700, checked below
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise UnwritableFolderError(folder, "it belongs to somebody else or others may enter it")
+    return folder

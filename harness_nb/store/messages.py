@@ -1,0 +1,273 @@
+"""Messages in the journal: what workers say, what they are told, and the one answer to each question.
+
+Which of many answers wins is decided here by a unique index; ``questions.py`` lets files take part in that.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from harness_nb.errors import (
+    AlreadyAnsweredError,
+    MessageNotFoundError,
+    QuestionExpiredError,
+    UnknownOptionError,
+    WrongAnswerTypeError,
+)
+from harness_nb.protocol.base import format_timestamp
+from harness_nb.protocol.messages import ANSWERS, QUESTIONS, UNASKED, Envelope, OrchestratorMessage, WorkerMessage
+from harness_nb.protocol.records import MessageRecord, SessionRecord
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from harness_nb.store.events import Events
+    from harness_nb.store.journal import Journal
+    from harness_nb.store.sessions import Sessions
+
+PROGRESS = {
+    "task_started": ("current_task", "total_tasks", "task_name"),
+    "progress_update": ("message",),
+    "task_completed": ("message",),
+    "task_failed": ("message",),
+}
+
+
+class Messages:
+    """Every message of the project."""
+
+    def __init__(self, journal: Journal, sessions: Sessions, events: Events) -> None:
+        self._journal = journal
+        self._sessions = sessions
+        self._events = events
+
+    def post(
+        self, message: WorkerMessage, *, asked_by: str = "message", due_at: datetime | None = None
+    ) -> MessageRecord:
+        """Store what a worker says and what follows for its session; the same id twice is stored once.
+
+        Raises: SessionNotFoundError.
+        """
+        with self._journal.write():
+            session = self._sessions.get(message.session_id)
+            known = self.find(message.id)
+            if known is not None:
+                return known
+            status = self._first_status(message.type, session)
+            record = self._insert(message, "in", status, asked_by=asked_by, due_at=due_at)
+            if session.live:
+                self._sessions.update(session.id, message.type, **_effects(message.type, record.payload, session))
+            return record
+
+    def answer(self, message: OrchestratorMessage, *, actor: str, door: str) -> MessageRecord:
+        """Store the answer to a question.
+
+        Raises: MessageNotFoundError, WrongAnswerTypeError, UnknownOptionError, AlreadyAnsweredError,
+        QuestionExpiredError.
+        """
+        assert message.in_response_to is not None
+        with self._journal.write() as connection:
+            question = self.question_for(message)
+            taken = "responded" if question.asked_by == "file" else "pending"  # a file has its own way of being taken
+            record = self._insert(message, "out", taken, actor=actor, door=door)
+            data = question.replace(status="responded")
+            connection.execute(
+                "UPDATE messages SET status = 'responded', data = ? WHERE seq = ?", (_json(data), question.seq)
+            )
+            self._events.add(
+                "answered", session_id=message.session_id, actor=actor, door=door,
+                data={"question": question.id, "type": message.type, "answer": summary_of(record)},
+            )  # fmt: skip
+            self._wake(message.session_id)
+            return record
+
+    def send(self, message: OrchestratorMessage, *, actor: str, door: str) -> MessageRecord:
+        """Store a message that a worker did not ask for: a task, an abort or a verdict.
+
+        Raises: SessionNotFoundError, WrongAnswerTypeError.
+        """
+        if message.type not in UNASKED:
+            raise WrongAnswerTypeError("(nothing)", message.type, None)
+        with self._journal.write():
+            self._sessions.get(message.session_id)
+            self._events.add(message.type, session_id=message.session_id, actor=actor, door=door)
+            return self._insert(message, "out", "pending", actor=actor, door=door)
+
+    def take(self, session_id: str, question_id: str | None = None) -> MessageRecord | None:
+        """Hand the worker the answer to a question, or else the oldest message it has not had; None for nothing."""
+        with self._journal.write() as connection:
+            if question_id is not None:
+                found = self.answer_to(question_id)
+            else:
+                found = next((one for one in self._open(session_id) if one.direction == "out"), None)
+            if found is None or found.session_id != session_id:
+                return None
+            taken = found.replace(status="responded")
+            connection.execute(
+                "UPDATE messages SET status = 'responded', data = ? WHERE seq = ?", (_json(taken), found.seq)
+            )
+            return taken
+
+    def question_for(self, message: OrchestratorMessage) -> MessageRecord:
+        """Return the open question that a message lawfully answers.
+
+        Raises: MessageNotFoundError, WrongAnswerTypeError, UnknownOptionError, AlreadyAnsweredError,
+        QuestionExpiredError.
+        """
+        question = self.get(str(message.in_response_to))
+        if question.session_id != message.session_id or question.direction != "in":
+            raise MessageNotFoundError(question.id, message.session_id)
+        expected = ANSWERS.get(question.type)
+        if expected is None or message.type not in (expected, "abort_task"):
+            raise WrongAnswerTypeError(question.type, message.type, expected)
+        if question.status == "expired":
+            raise QuestionExpiredError(question.id)
+        earlier = self.answer_to(question.id)
+        if earlier is not None:
+            raise already_answered(question.id, earlier)
+        if message.type == "decision_made":
+            offered = [option["id"] for option in question.payload.get("options", ())]
+            if offered and message.payload.selected_option_id not in offered:
+                raise UnknownOptionError(message.payload.selected_option_id, offered)
+        return question
+
+    def get(self, message_id: str) -> MessageRecord:
+        """Return one message.
+
+        Raises: MessageNotFoundError.
+        """
+        record = self.find(message_id)
+        if record is None:
+            raise MessageNotFoundError(message_id)
+        return record
+
+    def answer_to(self, message_id: str) -> MessageRecord | None:
+        """Return the answer to a question, or None while there is none."""
+        rows = self._journal.read("SELECT seq, data FROM messages WHERE in_response_to = ?", (message_id,))
+        return _record(rows[0]) if rows else None
+
+    def pending(self, session_id: str | None = None, types: Iterable[str] | None = None) -> list[MessageRecord]:
+        """Return the open questions, oldest first."""
+        wanted = set(QUESTIONS if types is None else types)
+        return [one for one in self._open(session_id) if one.direction == "in" and one.type in wanted]
+
+    def select(
+        self, session_id: str | None = None, *, direction: str | None = None, since: int = 0
+    ) -> list[MessageRecord]:
+        """Return messages in the order they were stored."""
+        where, values = ["seq > ?"], [since]
+        for column, value in (("session_id", session_id), ("direction", direction)):
+            if value is not None:
+                where.append(f"{column} = ?")
+                values.append(value)  # type: ignore[arg-type]
+        rows = self._journal.read(
+            f"SELECT seq, data FROM messages WHERE {' AND '.join(where)} ORDER BY seq",  # noqa: S608 — our own words
+            values,
+        )
+        return [_record(row) for row in rows]
+
+    def withdraw(self, answer: MessageRecord) -> None:
+        """Take back an answer that lost to a file that was there first; for ``questions.py`` alone."""
+        with self._journal.write() as connection:
+            connection.execute("DELETE FROM messages WHERE seq = ?", (answer.seq,))
+            question = self.get(str(answer.in_response_to)).replace(status="pending")
+            connection.execute(
+                "UPDATE messages SET status = 'pending', data = ? WHERE seq = ?", (_json(question), question.seq)
+            )
+
+    def find(self, message_id: str) -> MessageRecord | None:
+        """Return one message, or None."""
+        rows = self._journal.read("SELECT seq, data FROM messages WHERE id = ?", (message_id,))
+        return _record(rows[0]) if rows else None
+
+    def _first_status(self, kind: str, session: SessionRecord) -> str:
+        if kind not in ANSWERS:
+            return "responded"
+        if not session.live:
+            return "expired"
+        waiting = self._open(session.id) if kind == "session_ready" else []
+        return "responded" if any(one.type == "assign_task" for one in waiting) else "pending"
+
+    def _open(self, session_id: str | None) -> list[MessageRecord]:
+        where, values = "status = 'pending'", []
+        if session_id is not None:
+            where, values = where + " AND session_id = ?", [session_id]
+        rows = self._journal.read(f"SELECT seq, data FROM messages WHERE {where} ORDER BY seq", values)  # noqa: S608
+        return [_record(row) for row in rows]
+
+    def _insert(self, message: Envelope, direction: str, status: str, **more: Any) -> MessageRecord:
+        wire = message.to_wire()
+        if wire["payload"].get("credentials"):
+            wire["payload"]["credentials"] = {}  # values never reach the disk, whoever sent them
+        record = MessageRecord.model_validate({**wire, "direction": direction, "status": status, **more})
+        with self._journal.write() as connection:
+            cursor = connection.execute(
+                "INSERT INTO messages (id, session_id, direction, type, status, in_response_to, data) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    record.id, record.session_id, direction, record.type, status,
+                    record.in_response_to, _json(record),
+                ),
+            )  # fmt: skip
+        return record.model_copy(update={"seq": cursor.lastrowid})
+
+    def _wake(self, session_id: str) -> None:
+        session = self._sessions.get(session_id)
+        if session.state == "checkpoint" and not self.pending(session_id):
+            self._sessions.update(session_id, "resumed", state="running", reason=None)
+
+
+def already_answered(message_id: str, earlier: MessageRecord) -> AlreadyAnsweredError:
+    """Return the error that tells a door who was faster."""
+    return AlreadyAnsweredError(
+        message_id,
+        actor=earlier.actor,
+        door=earlier.door,
+        at=format_timestamp(earlier.timestamp),
+        what=summary_of(earlier),
+    )
+
+
+def summary_of(answer: MessageRecord) -> str:
+    """Return what an answer says, in a few words."""
+    payload = answer.payload
+    match answer.type:
+        case "decision_made":
+            return str(payload.get("selectedOptionName") or payload.get("selectedOptionId"))
+        case "verification_result":
+            return (
+                "passed" if payload.get("verified") else f"not passed: {payload.get('feedback') or 'no reason given'}"
+            )
+        case "action_completed":
+            return f"done by {payload.get('completedBy') or 'somebody'}"
+        case "credentials_provided":
+            return "allowed" if payload.get("found") else f"not given: {payload.get('error') or 'no reason given'}"
+        case "abort_task":
+            return f"aborted: {payload.get('reason')}"
+        case _:
+            return answer.type
+
+
+def _effects(kind: str, payload: dict[str, Any], session: SessionRecord) -> dict[str, Any]:
+    """Return what a worker's message changes in its session."""
+    if kind in QUESTIONS:
+        return {"state": "checkpoint", "reason": kind.removesuffix("_needed")}
+    changes: dict[str, Any] = {}
+    if session.state == "initializing":
+        changes["state"] = "running"
+    wire = {"current_task": "taskNumber", "total_tasks": "totalTasks", "task_name": "taskName"}
+    for name in PROGRESS.get(kind, ()):
+        text = payload.get(wire.get(name, name), payload.get("summary", payload.get("error")))
+        changes[name] = text
+    return changes
+
+
+def _record(row: sqlite3.Row) -> MessageRecord:
+    return MessageRecord.model_validate({**json.loads(row["data"]), "seq": row["seq"]})
+
+
+def _json(record: MessageRecord) -> str:
+    return json.dumps(record.to_wire(), ensure_ascii=False)

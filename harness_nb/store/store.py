@@ -1,0 +1,136 @@
+"""One project's memory: the journal and the files that mirror it, behind one door."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import warnings
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from harness_nb.protocol.base import format_timestamp
+from harness_nb.protocol.files import ActiveFile, ActiveFiles, DependencyGraph
+from harness_nb.protocol.records import RunOptions, RunRecord
+from harness_nb.store.atomic import write_model
+from harness_nb.store.bell import ring
+from harness_nb.store.events import Events
+from harness_nb.store.journal import Journal, journal_location
+from harness_nb.store.layout import Layout
+from harness_nb.store.messages import Messages
+from harness_nb.store.questions import Questions
+from harness_nb.store.sessions import Sessions
+from harness_nb.store.settings import read_config, write_default_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from harness_nb.protocol.files import Config
+
+
+class JournalOnLocalDiskWarning(UserWarning):
+    """The project lies on a network file system, so its journal is kept on this machine."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _new_id() -> str:
+    return secrets.token_hex(8)
+
+
+class Store:
+    """Everything that is written down about one project.
+
+    ``clock`` and ``new_id`` can be given, so that outputs are the same each time.
+
+    Raises: UnwritableFolderError, JournalDamagedError.
+    """
+
+    def __init__(
+        self, root: Path, *, clock: Callable[[], datetime] = _now, new_id: Callable[[], str] = _new_id
+    ) -> None:
+        self.layout = Layout(root.resolve())
+        self.clock = clock
+        self.new_id = new_id
+        self.layout.create()
+        path, sentence = journal_location(self.layout.database)
+        if sentence:
+            warnings.warn(sentence, JournalOnLocalDiskWarning, stacklevel=2)
+        self.journal = Journal(path)
+        self.events = Events(self.journal, clock)
+        self.sessions = Sessions(self.journal, self.layout, self.events, clock)
+        self.messages = Messages(self.journal, self.sessions, self.events)
+        self.questions = Questions(self.journal, self.layout, self.messages, self.events, clock=clock, new_id=new_id)
+        self.runs = Runs(self.journal, self.events, clock)
+
+    def config(self) -> Config:
+        """Return the project's settings as they are on disk now.
+
+        Raises: UnreadableFileError.
+        """
+        return read_config(self.layout)
+
+    def write_default_config(self) -> None:
+        """Write ``config.yaml`` with comments, unless it is there."""
+        write_default_config(self.layout)
+
+    def write_graph(self, graph: DependencyGraph) -> None:
+        """Write ``dependency-graph.json``."""
+        write_model(self.layout.graph, graph, durable=False)
+
+    def write_active_files(self, files: Iterable[ActiveFile]) -> None:
+        """Write ``active-files.json``."""
+        content = ActiveFiles(timestamp=self.clock(), files=tuple(files))
+        write_model(self.layout.active_files, content, durable=False)
+
+    def ring(self) -> None:
+        """Wake every process that listens for changes of this project."""
+        ring(self.layout)
+
+    def close(self) -> None:
+        """Close the journal."""
+        self.journal.close()
+
+
+class Runs:
+    """Runs in the journal, so that another process can go on with one."""
+
+    def __init__(self, journal: Journal, events: Events, clock: Callable[[], datetime]) -> None:
+        self._journal = journal
+        self._events = events
+        self._clock = clock
+
+    def create(self, run_id: str, options: RunOptions) -> RunRecord:
+        """Add a run."""
+        record = RunRecord(id=run_id, options=options, created_at=self._clock())
+        with self._journal.write() as connection:
+            connection.execute(
+                "INSERT INTO runs (id, state, created_at, data) VALUES (?, ?, ?, ?)",
+                (run_id, record.state, format_timestamp(record.created_at), record.model_dump_json(exclude_none=True)),
+            )
+            self._events.add("run_started", run_id=run_id)
+        return record
+
+    def end(self, run_id: str, state: str, report: dict[str, object] | None = None) -> RunRecord:
+        """Write down how a run ended."""
+        with self._journal.write() as connection:
+            rows = connection.execute("SELECT data FROM runs WHERE id = ?", (run_id,)).fetchall()
+            old = RunRecord.model_validate(json.loads(rows[0]["data"]))
+            record = old.replace(state=state, ended_at=self._clock(), report=report)
+            connection.execute(
+                "UPDATE runs SET state = ?, data = ? WHERE id = ?",
+                (state, record.model_dump_json(exclude_none=True), run_id),
+            )
+            self._events.add("run_ended", run_id=run_id, data={"state": state})
+        return record
+
+    def select(self) -> list[RunRecord]:
+        """Return all runs, oldest first."""
+        rows = self._journal.read("SELECT data FROM runs ORDER BY created_at, rowid")
+        return [RunRecord.model_validate(json.loads(row["data"])) for row in rows]
+
+    def unfinished(self) -> RunRecord | None:
+        """Return the newest run that nobody has ended, or None."""
+        return next((run for run in reversed(self.select()) if run.state == "running"), None)

@@ -1,0 +1,39 @@
+"""Search a file or standard input for a regular expression, as a process that can be killed.
+
+Python's ``re`` holds the interpreter's lock until it is done, and a pattern like ``(a+)+b`` is not done in a
+lifetime: inside the harness it would stop every session's view, and no time limit could end it. Run by path,
+with the standard library alone: ``python -I -S search_process.py PATTERN FILE`` (``-`` is standard input).
+Prints one JSON value: ``null``, or the line and the text of the first match.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import warnings
+from pathlib import Path
+
+
+def first_match(pattern: str, text: str) -> tuple[int, str] | None:
+    """Return the line number and the text of the first match; ``^`` and ``$`` mean lines."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = re.compile(pattern, re.MULTILINE).search(text)
+    return found and (text.count("\n", 0, found.start()) + 1, found.group())
+
+
+def decode(data: bytes) -> str:
+    """Return bytes as text in which every line ends with a newline alone."""
+    return data.decode(errors="replace").replace("\r\n", "\n")
+
+
+def main(pattern: str, file: str) -> None:
+    """Search and print what was found."""
+    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    match = first_match(pattern, decode(data))
+    print(json.dumps(match and (match[0], match[1][:500])))  # noqa: T201 - its output is its result
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

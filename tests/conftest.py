@@ -1,0 +1,63 @@
+"""Fixtures every room's tests share, and the table of rows at the end of a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+ROWS = {
+    1: "credentials: provider, lookup, twelve services",
+    2: "credentials never in logs, database or messages",
+    3: "lifecycle: spawn, assign, monitor, respond, terminate",
+    4: "parallel execution from graph and active files",
+    5: "verification: automatic, browser, human, answer",
+    6: ".orchestration files",
+    7: "ROADMAP.md frontmatter as quick state",
+    8: "workers use the machine's own Claude Code login",
+    9: "worker failures: retry, report, abort",
+    10: "checkpoint time-outs and answers by any door",
+    11: "crash recovery",
+    12: "ten MCP tools",
+    13: "the worker's side of the protocol",
+    14: "dashboard",
+}
+
+_shown: Counter[int] = Counter()
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Everything asynchronous runs on asyncio, the loop that Jupyter runs on."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """Real projects kept beside a checkout; tests that read them are skipped where there are none."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "corpus"
+    if not folder.is_dir():
+        pytest.skip("no corpus of real projects beside this checkout")
+    return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> object:
+    """Count each passed test for the rows its marker names."""
+    report = yield
+    if report.when == "call" and report.passed:
+        for marker in item.iter_markers("row"):
+            _shown.update(marker.args)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Print which row of the mission is shown by how many passed tests."""
+    terminalreporter.section("rows of the mission")
+    for row, title in ROWS.items():
+        terminalreporter.write_line(f"{row:>3}  {_shown[row]:>4} tests  {title}")
