@@ -101,7 +101,7 @@ class JournalDamagedError(HarnessError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
-            f"The journal {path} cannot be used: {reason}. Move it aside; plans, summaries and logs stay where they are."
+            f"The journal {path} cannot be used: {reason}. Move it aside; plans, summaries and logs stay."
         )
 
 
@@ -133,7 +133,9 @@ class QuestionExpiredError(HarnessError):
     """A question's session has ended, so nobody waits for the answer."""
 
     def __init__(self, message_id: str) -> None:
-        super().__init__(f"Message {message_id} has expired: its session has ended. Run the plan again to be asked anew.")
+        super().__init__(
+            f"Message {message_id} has expired: its session has ended. Run the plan again to be asked anew."
+        )
 
 
 class WrongAnswerTypeError(HarnessError):
@@ -151,13 +153,12 @@ class UnknownOptionError(HarnessError):
         super().__init__(f"There is no option {option!r} in this decision. Choose one of: {', '.join(offered)}.")
 
 
-
 class UnsupportedPlatformError(HarnessError):
     """The operating system lacks what sessions are built on."""
 
     def __init__(self, platform: str) -> None:
         super().__init__(
-            f"harness_nb needs terminals and sockets that {platform} does not have. Use Linux, macOS, or WSL on Windows."
+            f"harness_nb needs terminals and sockets that {platform} lacks. Use Linux, macOS, or WSL on Windows."
         )
 
 
@@ -203,7 +204,7 @@ class CredentialsNotDeliveredError(HarnessError):
 
     def __init__(self, service: str) -> None:
         super().__init__(
-            f"The credentials for {service!r} were allowed but have not arrived. End this session and run the plan again."
+            f"The credentials for {service!r} were allowed but did not arrive. End this session and run the plan again."
         )
 
 
@@ -212,3 +213,105 @@ class MissingCommandError(HarnessError):
 
     def __init__(self) -> None:
         super().__init__("The command worker needs a command: start_session(command=['pytest', '-q']).")
+
+
+class UntrustedProjectError(HarnessError):
+    """Commands from a project's plans were to run before the user trusted the project."""
+
+    def __init__(self, project: Path) -> None:
+        super().__init__(
+            f"{project} is not trusted yet, and its plans contain commands. Read them, then run "
+            f"`harness-nb trust {project}` once (or pass --trust, or Harness(…, trust=True))."
+        )
+
+
+class SecondRunError(HarnessError):
+    """Another process, or this one, is already running the project's plans."""
+
+    def __init__(self, project: Path, note: dict[str, object]) -> None:
+        who = f"process {note['pid']} ({note.get('door', 'unknown')}, since {note.get('since')})" if note else "someone"
+        super().__init__(
+            f"A run of {project} is going on already: {who}. Watch it with `harness-nb status`, or stop it there first."
+        )
+
+
+class NoPlansError(HarnessError):
+    """A run was asked for in a project that has no plans."""
+
+    def __init__(self, project: Path) -> None:
+        super().__init__(
+            f"There are no plans in {project}. Write one as planning/plans/01-name/01-01-PLAN.md "
+            "(`harness-nb init` makes a starter), or pass plans=[Plan(…)]."
+        )
+
+
+class UnknownPlanError(HarnessError):
+    """A plan was named that the project does not have."""
+
+    def __init__(self, plan_id: str, known: Iterable[str]) -> None:
+        names = list(known)
+        shown = ", ".join(names[:12]) + (" …" if len(names) > 12 else "") or "none"
+        super().__init__(f"There is no plan {plan_id!r}. The project has: {shown}.")
+
+
+class RunFailedError(HarnessError):
+    """A run ended without all of its plans complete."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        super().__init__("The run did not reach its end:\n" + "\n".join(f"  {line}" for line in lines))
+
+
+class CredentialsNotFoundError(HarnessError):
+    """Somebody allowed credentials that the provider does not have."""
+
+    def __init__(self, service: str, error: str | None, instructions: str | None) -> None:
+        super().__init__(
+            f"No credentials for {service!r}: {error or 'not found'}. {instructions or ''} The question stays open."
+        )
+
+
+class UnknownMessageKindError(HarnessError):
+    """A checkpoint was asked for by a name that there is not."""
+
+    def __init__(self, kind: str, known: Iterable[str]) -> None:
+        super().__init__(f"There is no checkpoint of the kind {kind!r}. Use one of: {', '.join(known)}.")
+
+
+class HarnessClosedError(HarnessError):
+    """A harness was used after it was closed, or before it was opened."""
+
+    def __init__(self) -> None:
+        super().__init__("This harness is not open. Use `async with AsyncHarness(…)`, or make a new Harness(…).")
+
+
+class ProjectNotFoundError(HarnessError):
+    """A harness was opened on a folder that is not there."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"There is no folder {folder}. Create it, or give the path of your project.")
+
+
+class NotResumableError(HarnessError):
+    """A session was to be resumed whose worker cannot take up where it left."""
+
+    def __init__(self, session_id: str, worker: str) -> None:
+        super().__init__(
+            f"Session {session_id} has ended, and a {worker} worker cannot take up where it left. "
+            "Start it anew: run(), or start_session() with the same command."
+        )
+
+
+class MissingPlanError(HarnessError):
+    """A worker that does plans was started without one."""
+
+    def __init__(self, worker: str) -> None:
+        super().__init__(
+            f"The {worker} worker does plans: start_session(plan='03-02'). For a command give command=[…]."
+        )
+
+
+class UnsuitableWorkerError(HarnessError):
+    """A worker was to do a plan that it cannot do."""
+
+    def __init__(self, refusal: str) -> None:
+        super().__init__(refusal)

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness_nb.plans.names import SUMMARY_ENDING, DocumentName, normal_id, plan_id, plan_order, read_folder, read_name
+from harness_nb.plans.names import SUMMARY_ENDING, DocumentName, normal_id, plan_id, read_folder, read_name
 from harness_nb.protocol.plans import PlanProblem
 
 _PLACES = ("planning/plans", "phases")
@@ -150,8 +150,3 @@ def _ids_in(folder: Path) -> set[str]:
         if read.phase or phase:
             found.add(normal_id(plan_id(read.phase or phase or "", read.plan)))
     return found
-
-
-def sorted_files(files: list[PlanFile]) -> list[PlanFile]:
-    """Return plan files in the order of their ids' numbers, as far as names tell."""
-    return sorted(files, key=lambda file: (plan_order(file.name.stem), str(file.path)))

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_NEW_FILE_MODE = 0o644  # a temporary file's own mode would hide the document from everybody else
+
 
 def read_document(path: Path) -> str:
     """Return a file's text with line endings and byte order mark as they are.
@@ -45,8 +47,7 @@ def replace_document(path: Path, text: str) -> None:
     """
     target = Path(os.path.realpath(path))
     with _written_beside(target, text) as temporary:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.chmod(target.stat().st_mode & 0o7777)
+        temporary.chmod(target.stat().st_mode & 0o7777 if target.exists() else _NEW_FILE_MODE)
         temporary.replace(target)
     _flush_folder(target.parent)
 
@@ -59,12 +60,23 @@ def create_document(path: Path, text: str) -> bool:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _written_beside(path, text) as temporary:
-        temporary.chmod(0o644)
+        temporary.chmod(_NEW_FILE_MODE)
         try:
             os.link(temporary, path)
         except FileExistsError:
             return False
+        except OSError:  # a file system without links: exclusive, if not all at once
+            return _create_exclusively(path, text)
     _flush_folder(path.parent)
+    return True
+
+
+def _create_exclusively(path: Path, text: str) -> bool:
+    try:
+        with path.open("xb") as file:
+            file.write(text.encode("utf-8", errors="surrogateescape"))
+    except FileExistsError:
+        return False
     return True
 
 

@@ -126,7 +126,7 @@ def split_blocks(yaml_text: str) -> list[Block]:
         if match := _BLOCK.match(line):
             starts.append((match["key"], offset, number))
         offset += len(line) + 1
-    ends = [start for _, start, _ in starts[1:]] + [len(yaml_text)]
+    ends = [*(start for _, start, _ in starts), len(yaml_text)][1:]
     return [Block(key, start, end, line) for (key, start, line), end in zip(starts, ends, strict=True)]
 
 

@@ -235,29 +235,38 @@ class _Builder:
         """Drop implied waits inside every circle, so that what is left of circles is declared."""
         import networkx as nx
 
+        any_dropped = False
         for circle in list(nx.strongly_connected_components(graph)):
-            dropped = [
-                (before, after)
-                for before, after, kind in graph.subgraph(circle).edges(data="kind")
-                if kind == "implied"
-            ]
+            edges = graph.subgraph(circle).edges(data="kind")
+            dropped = [(before, after) for before, after, kind in edges if kind == "implied"]
             if not dropped:
                 continue
+            any_dropped = True
             graph.remove_edges_from(dropped)
-            for after in sorted({after for _, after in dropped} | circle, key=plan_order):
-                if not implied[after] & circle:
-                    continue
-                if after not in self.blocked:
+            for after in sorted(circle, key=plan_order):
+                if implied[after] & circle and after not in self.blocked:
                     self._say_dropped(after, implied[after] & circle)
                 implied[after] -= circle
-                missing = [before for before in implied[after] if not graph.has_edge(before, after)]
-                graph.add_edges_from((before, after, {"kind": "implied"}) for before in missing)
+        if any_dropped:
+            self._join_what_came_apart(graph, implied)
+
+    @staticmethod
+    def _join_what_came_apart(graph: Any, implied: Mapping[str, frozenset[str]]) -> None:
+        """Add the implied waits that led through an edge which is no longer there."""
+        import networkx as nx
+
+        for after, befores in implied.items():
+            missing = befores - nx.ancestors(graph, after)
+            graph.add_edges_from((before, after, {"kind": "implied"}) for before in sorted(missing))
 
     def _say_dropped(self, after: str, befores: Iterable[str]) -> None:
-        plan = self.by_id[after][0]
-        names = ", ".join(sorted(befores, key=plan_order))
-        message = f"{after} does not wait for {names} of an earlier phase, since what plans declare goes the other way"
-        self.problems.append(_problem(message, plan, None, "phase-order"))
+        names = sorted(befores, key=plan_order)
+        plan = next((self.by_id[name][0] for name in names if self.by_id[name][0].depends_on), self.by_id[after][0])
+        message = (
+            f"{after} does not wait for {', '.join(names)} of an earlier phase, since by what plans declare it comes "
+            "first; move one of them to another phase if that is not meant"
+        )
+        self.problems.append(_problem(message, plan, plan.lines.get("depends_on"), "phase-order"))
 
     def _block_cycles(self, graph: Any) -> None:
         import networkx as nx

@@ -72,6 +72,7 @@ def _unreadable(root: Path, spec: Spec, file: PlanFile, path: str, reason: str) 
     problem = PlanProblem(
         message=f"This plan cannot be read ({reason}), so it is held; mend the file",
         path=path,
+        line=1,
         plan_id=identity,
         kind=SCHEDULE_UNREADABLE,
     )
@@ -98,7 +99,7 @@ def _numbers(
     phase = file.name.phase or folder_phase or said_phase
     if phase is None:
         message = "No phase is named by this file's name, its folder or its frontmatter; call it NN-MM-PLAN.md"
-        problems.append(PlanProblem(message=message, path=path, kind="name"))
+        problems.append(PlanProblem(message=message, path=path, line=1, kind="name"))
     elif said_phase is not None and normal_phase(said_phase) != normal_phase(phase):
         message = (
             f"The frontmatter says phase {said_phase}, the name of the file says {normal_phase(phase)}, which counts"

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 from harness_nb.plans.documents import printable, read_document, replace_document
 from harness_nb.plans.frontmatter import read_frontmatter, split_frontmatter, validated
 from harness_nb.plans.frontmatter_edit import update_frontmatter
-from harness_nb.plans.names import phase_order
 from harness_nb.protocol.plans import PlanProblem, RoadmapFrontmatter, normal_phase
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 _NUMBER = r"\d+(?:\.\d+)*[a-z]?(?![A-Za-z])"
@@ -182,8 +181,3 @@ def _between(first: str, last: str) -> list[str]:
     if first.isdigit() and last.isdigit() and int(first) < int(last) < int(first) + 1000:
         return [str(number) for number in range(int(first) + 1, int(last) + 1)]
     return [last]
-
-
-def by_number(numbers: Collection[str]) -> list[str]:
-    """Return phase numbers in order: 2 before 2.1 before 3, 4.9 before 4.10."""
-    return sorted(numbers, key=phase_order)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 VERIFIED = "VERIFIED"
 NOT_VERIFIED = "not verified"
 
-_STATUS = re.compile(r"^[ \t>*_-]*status[*_]*[ \t]*:[^\w\r\n]*(?P<what>[^\r\n]*)$", re.IGNORECASE | re.MULTILINE)
+_STATUS = re.compile(r"^[ \t>*_-]*status[*_]*[ \t]*:[^\w\r\n]*(?P<what>[^\r\n]*)\r?$", re.IGNORECASE | re.MULTILINE)
 _SAYS_VERIFIED = re.compile(r"verified\b[^\w\n]*(?:\(.*)?$", re.IGNORECASE)
 _VERIFICATION = re.compile(r"^(?:(?P<phase>\d+(?:\.\d+)*[a-z]?)-)?VERIFICATION\.md$")
 

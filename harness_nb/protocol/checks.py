@@ -387,14 +387,14 @@ class UnknownField(WireModel):
     suggestion: str | None = None
 
     def __str__(self) -> str:
-        hint = f"; did you mean {self.suggestion!r}?" if self.suggestion else ""
+        hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""
         return f"unknown field {self.name!r}{hint}"
 
 
 def unknown_fields(model: WireModel, prefix: str = "") -> tuple[UnknownField, ...]:
     """Return the fields that a check and the models inside it do not have."""
-    names = [field.alias or name for name, field in type(model).model_fields.items()]
     found = []
+    names = [field.alias or name for name, field in type(model).model_fields.items()] if model.unknown_keys else []
     for key in model.unknown_keys:
         near = difflib.get_close_matches(key, names, n=1)
         found.append(UnknownField(name=prefix + key, suggestion=prefix + near[0] if near else None))

@@ -121,9 +121,7 @@ class Report(WireModel):
             for result in report.results
         ]
         reasons = "; ".join(f"{report.target}: {report.reason}" for report in reports if report.reason)
-        whole = cls.of(
-            target, results, started_at=min(moments), completed_at=max(moments), reason=reasons or None
-        )
+        whole = cls.of(target, results, started_at=min(moments), completed_at=max(moments), reason=reasons or None)
         passed = bool(reports) and all(report.passed for report in reports)
         return whole.model_copy(update={"passed": passed})
 
@@ -183,9 +181,7 @@ class Report(WireModel):
         )
 
     def __str__(self) -> str:
-        rows = [
-            (result.state, _need(result), _name(result), result.type, _why(result)) for result in self._sorted
-        ]
+        rows = [(result.state, _need(result), _name(result), result.type, _why(result)) for result in self._sorted]
         widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
         lines = [self.headline]
         for row in rows:
@@ -210,9 +206,7 @@ class Report(WireModel):
 
     def _repr_html_(self) -> str:
         body = "".join(_html_row(result) for result in self._sorted)
-        head = "".join(
-            f'<th style="text-align:left">{name}</th>' for name in ("", "check", "type", "need", "why")
-        )
+        head = "".join(f'<th style="text-align:left">{name}</th>' for name in ("", "check", "type", "need", "why"))
         colour = _COLOURS["passed" if self.passed else "failed"]
         return (
             f'<div class="harness-report"><p style="color:{colour}"><b>{html.escape(self.headline)}</b></p>'

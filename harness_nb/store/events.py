@@ -33,11 +33,14 @@ class Events:
             )
             return int(cursor.lastrowid or 0)
 
-    def select(self, *, since: int = 0, session_id: str | None = None) -> list[EventRecord]:
-        """Return the events after number ``since``, oldest first."""
-        where, values = "seq > ?", [since]
-        if session_id is not None:
-            where, values = where + " AND session_id = ?", [*values, session_id]  # type: ignore[list-item]
+    def select(self, *, since: int = 0, session_id: str | None = None, kind: str | None = None) -> list[EventRecord]:
+        """Return the events after number ``since`` that fit, oldest first."""
+        where = "seq > ?"
+        values: list[int | str] = [since]
+        for column, value in (("session_id", session_id), ("kind", kind)):
+            if value is not None:
+                where += f" AND {column} = ?"
+                values.append(value)
         rows = self._journal.read(f"SELECT seq, data FROM events WHERE {where} ORDER BY seq", values)  # noqa: S608
         return [EventRecord.model_validate({**json.loads(row["data"]), "seq": row["seq"]}) for row in rows]
 

@@ -42,3 +42,4 @@ CREATE TABLE events (
     session_id TEXT,
     data TEXT NOT NULL
 );
+CREATE INDEX events_by_kind ON events (kind, seq);

@@ -40,30 +40,40 @@ class Judges:
 
 @dataclass(frozen=True)
 class Job:
-    """One check of a manifest."""
+    """One check of a manifest; ``refusal`` says why it must not be run at all, if so."""
 
     spec: CheckSpec
     required: bool
-    manifest: Manifest
+    time_limit: float | None
+    refusal: str | None
 
-    @property
-    def time_limit(self) -> float | None:
-        """Seconds that one try may take: the check's own, the manifest's or its type's; a person has no limit."""
-        default = type(self.spec).default_timeout
-        if default is not None and self.manifest.timeout is not None:
-            default = self.manifest.timeout
-        milliseconds = self.spec.timeout or default
-        return None if milliseconds is None else milliseconds / 1000
 
-    @property
-    def refusal(self) -> str | None:
-        """Why this check must not be run at all, if so."""
-        if isinstance(self.spec, UnusableCheck):
-            return self.spec.problem
-        if self.spec.id in self.manifest.duplicate_ids:
-            return f"More than one check has the id {self.spec.id!r}. Give each its own."
-        unknown = unknown_fields(self.spec)
-        return f"Could not run: {'; '.join(map(str, unknown))}." if unknown else None
+def jobs_of(manifest: Manifest) -> list[Job]:
+    """Return a manifest's checks in their order, each with its time limit and why it may not run."""
+    twice = manifest.duplicate_ids
+    return [
+        Job(spec, required, _time_limit(spec, manifest), _refusal(spec, twice)) for spec, required in manifest.checks
+    ]
+
+
+def _time_limit(spec: CheckSpec, manifest: Manifest) -> float | None:
+    """Return seconds for one try: the check's own, the manifest's or its type's; a person has no limit."""
+    default = type(spec).default_timeout
+    if default is not None and manifest.timeout is not None:
+        default = manifest.timeout
+    milliseconds = spec.timeout or default
+    return None if milliseconds is None else milliseconds / 1000
+
+
+def _refusal(spec: CheckSpec, twice: frozenset[str]) -> str | None:
+    if isinstance(spec, UnusableCheck):
+        return spec.problem
+    if spec.id in twice:
+        return f"More than one check has the id {spec.id!r}. Give each its own."
+    unknown = unknown_fields(spec)
+    if not unknown:
+        return None
+    return f"Could not run: {'; '.join(map(str, unknown))}. Correct or remove what this check does not have."
 
 
 async def judge(job: Job, context: CheckContext, judges: Judges) -> CheckResult:

@@ -10,7 +10,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from harness_nb.errors import CheckCouldNotRunError
-from harness_nb.verification.commands import CommandResult, run_shell
+from harness_nb.verification.commands import CommandResult, HeadAndTail, run_shell
 from harness_nb.verification.defaults import OFFLINE, Purpose, Wanted, default_command
 from harness_nb.verification.patterns import LiteralSearch, check_regex, find_in_text
 from harness_nb.verification.registry import CheckContext, Outcome, check
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 REGEX_BYTES = 2 * 1024 * 1024
 """How much output a regular expression is looked for in; a text is looked for in all of it."""
 
-EVIDENCE_CHARACTERS = 64 * 1024
-
 
 @check("command_succeeds")
 async def command_succeeds(spec: CommandSucceeds, context: CheckContext) -> Outcome:
@@ -43,42 +41,42 @@ async def command_succeeds(spec: CommandSucceeds, context: CheckContext) -> Outc
 
 @check("command_output")
 async def command_output(spec: CommandOutput, context: CheckContext) -> Outcome:
-    """Pass when the stream asked for has the text or a match; the exit status does not matter."""
+    """Pass when the stream asked for has the text or a match; the exit status does not matter.
+
+    But a command that the shell cannot find or execute did not run, whatever is said about that.
+    """
     if spec.regex:
         check_regex(spec.expects)
-    search = LiteralSearch(spec.expects)
-    # Interleaved pieces of two streams may cut a text in two: for "combined" each stream is searched too.
-    searches = {"stdout": search} if spec.stream == "stdout" else {"stderr": search}
-    if spec.stream == "combined":
-        searches = {"stdout": search, "stderr": LiteralSearch(spec.expects), "combined": LiteralSearch(spec.expects)}
+    held = HeadAndTail(REGEX_BYTES)
+    # Interleaved pieces of two streams may cut a text in two: each stream is searched for itself too.
+    searches = {name: LiteralSearch(spec.expects) for name in ("stdout", "stderr", "combined")}
 
     def look(stream: str, chunk: bytes) -> None:
-        for name in (stream, "combined"):
-            if name in searches:
-                searches[name].add(chunk)
+        if spec.stream in (stream, "combined"):
+            held.add(chunk)
+            searches[stream].add(chunk)
+            searches["combined"].add(chunk)
 
-    result = await run_shell(
-        spec.command,
-        cwd=context.folder(spec.cwd),
-        env=context.variables(spec.env),
-        kept_bytes=REGEX_BYTES if spec.regex else EVIDENCE_CHARACTERS,
-        on_chunk=None if spec.regex else look,
-    )
-    text: str = getattr(result, spec.stream)
+    folder = context.folder(spec.cwd)
+    result = await run_shell(spec.command, cwd=folder, env=context.variables(spec.env), on_chunk=look)
+    if result.could_not_run:
+        raise CheckCouldNotRunError(f"{spec.command!r} {result.ending}.")
     if spec.regex:
-        found = await find_in_text(text, spec.expects, regex=True) is not None
+        found = any([await find_in_text(text, spec.expects, regex=True) for text in held.ends()])
     else:
-        found = any(one.found for one in searches.values())
-    return Outcome.of(found, _missing(spec, result), output=_evidence(text), notes=f"The command {result.ending}.")
+        found = any(search.found for search in searches.values())
+    error = f"{_missing(spec, held)}; the command {result.ending}."
+    output = getattr(result, spec.stream) or None
+    return Outcome.of(found, error, output=output, notes=f"The command {result.ending}.")
 
 
-def _missing(spec: CommandOutput, result: CommandResult) -> str:
+def _missing(spec: CommandOutput, held: HeadAndTail) -> str:
     what = "no match of" if spec.regex else "no"
     where = "stdout and stderr have" if spec.stream == "combined" else f"{spec.stream} has"
     partly = ""
-    if spec.regex and result.dropped_bytes:
-        partly = f" in the first and the last {REGEX_BYTES // 2:,} bytes, {result.dropped_bytes:,} bytes between unseen"
-    return f"{where} {what} {spec.expects!r}{partly}; the command {result.ending}."
+    if spec.regex and held.dropped:
+        partly = f" in the first and the last {REGEX_BYTES // 2:,} bytes, {held.dropped:,} bytes between unseen"
+    return f"{where} {what} {spec.expects!r}{partly}"
 
 
 @check("build_succeeds", resources=lambda spec, context: _folder(spec, context))
@@ -142,13 +140,4 @@ def _judge(result: CommandResult, command: str, reason: str = "") -> Outcome:
     last = next((line for line in reversed(result.combined.splitlines()) if line.strip()), "")
     said = f" Last line: {last.strip()[:300]}" if last else ""
     error = f"{shown!r} {result.ending}.{said}"
-    return Outcome.of(
-        result.exit_status == 0, error, output=_evidence(result.combined), notes=f"Ran {shown!r}{reason}."
-    )
-
-
-def _evidence(text: str) -> str | None:
-    if len(text) > EVIDENCE_CHARACTERS:
-        half = EVIDENCE_CHARACTERS // 2
-        text = f"{text[:half]}\n[{len(text) - 2 * half:,} characters dropped here]\n{text[-half:]}"
-    return text or None
+    return Outcome.of(result.exit_status == 0, error, output=result.combined or None, notes=f"Ran {shown!r}{reason}.")

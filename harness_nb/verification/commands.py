@@ -44,7 +44,11 @@ class CommandResult:
     stdout: str
     stderr: str
     combined: str
-    dropped_bytes: int = 0
+
+    @property
+    def could_not_run(self) -> bool:
+        """Whether the shell says that a command is not there or cannot be executed."""
+        return self.exit_status in (126, 127)
 
     @property
     def ending(self) -> str:
@@ -80,17 +84,24 @@ class HeadAndTail:
         """How many bytes are no longer held."""
         return max(0, self.total - 2 * self._half)
 
+    def ends(self) -> tuple[str, ...]:
+        """Return what is held: all of it, or the beginning and the end."""
+        return tuple(part.decode(errors="replace") for part in self._parts())
+
     def text(self) -> str:
         """Return what is held, with a line that says how much was dropped between the two parts."""
+        head, *tail = self.ends()
+        if not tail:
+            return head
+        gone = self.total - sum(map(len, self._parts()))
+        return f"{head.rstrip(chr(10))}\n[{gone:,} bytes of output dropped here]\n{tail[0]}"
+
+    def _parts(self) -> tuple[bytes, ...]:
         if not self.dropped:
-            return (self._head + self._tail).decode(errors="replace")
+            return (bytes(self._head + self._tail),)
         # Whole lines where there are any: a secret cut in two would escape redaction.
         head, tail = bytes(self._head), bytes(self._tail[-self._half :])
-        head = head[: head.rfind(b"\n") + 1] or head
-        tail = tail[tail.find(b"\n") + 1 :] or tail
-        gone = self.total - len(head) - len(tail)
-        note = f"[{gone:,} bytes of output dropped here]\n"
-        return head.decode(errors="replace").rstrip("\n") + "\n" + note + tail.decode(errors="replace")
+        return head[: head.rfind(b"\n") + 1] or head, tail[tail.find(b"\n") + 1 :] or tail
 
 
 def running_leaders() -> frozenset[int]:
@@ -103,12 +114,11 @@ async def run_shell(
     *,
     cwd: Path,
     env: Mapping[str, str],
-    kept_bytes: int = KEPT_BYTES,
     on_chunk: OnChunk | None = None,
 ) -> CommandResult:
     """Run one line or script with ``/bin/sh`` until it ends; see ``run_command``."""
     argv = ["/bin/sh", "-c", command]
-    return await run_command(argv, cwd=cwd, env=env, kept_bytes=kept_bytes, on_chunk=on_chunk)
+    return await run_command(argv, cwd=cwd, env=env, on_chunk=on_chunk)
 
 
 async def run_command(
@@ -116,7 +126,6 @@ async def run_command(
     *,
     cwd: Path,
     env: Mapping[str, str],
-    kept_bytes: int = KEPT_BYTES,
     on_chunk: OnChunk | None = None,
 ) -> CommandResult:
     """Run a command without any input until it ends, and end what it left running.
@@ -132,7 +141,7 @@ async def run_command(
     except OSError as error:
         raise CheckCouldNotRunError(f"{argv[0]} could not be started: {error.strerror or error}.") from error
     _leaders.add(process.pid)
-    buffers = {name: HeadAndTail(kept_bytes) for name in ("stdout", "stderr", "combined")}
+    buffers = {name: HeadAndTail() for name in ("stdout", "stderr", "combined")}
     try:
         await _collect(process, buffers, on_chunk)
     finally:
@@ -144,7 +153,6 @@ async def run_command(
         stdout=buffers["stdout"].text(),
         stderr=buffers["stderr"].text(),
         combined=buffers["combined"].text(),
-        dropped_bytes=buffers["combined"].dropped,
     )
 
 

@@ -17,7 +17,7 @@ from harness_nb.protocol.checks import CheckSpec, HumanCheck
 from harness_nb.protocol.manifest import Manifest, parse_manifest
 from harness_nb.protocol.report import CheckResult, Report
 from harness_nb.verification import command_checks, files, http, system
-from harness_nb.verification.attempts import Ask, Job, Judges, Redact, judge, make_result
+from harness_nb.verification.attempts import Ask, Job, Judges, Redact, jobs_of, judge, make_result
 from harness_nb.verification.registry import REGISTERED, CheckContext, Outcome, clash
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class VerificationEngine:
             ui_base_url=self._ui_base_url or read.ui_base_url,
             environment=self._environment,
         )
-        run = _Run([Job(spec, required, read) for spec, required in read.checks], context)
+        run = _Run(jobs_of(read), context)
         started_at = datetime.now(UTC)
         await self._run_all(run)
         return Report.of(
@@ -170,6 +170,7 @@ class _Run:
 
     async def wait_for_resources(self, index: int) -> None:
         """Wait for the earlier checks that need the same: the manifest's order, and never a deadlock."""
-        for earlier in range(index):
-            if clash(self.resources[earlier], self.resources[index]):
+        mine = self.resources[index]
+        for earlier in range(index if mine else 0):
+            if clash(self.resources[earlier], mine):
                 await self.finished[earlier].wait()

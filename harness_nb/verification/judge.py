@@ -37,7 +37,7 @@ def judge_manifest(plan: Plan) -> Manifest:
 
 
 def _where(plan: Plan, section: str, index: int) -> str | None:
-    line = plan.lines.get(f"{section}[{index}]", plan.lines.get(section))
+    line = plan.lines.get(f"{section}.{index}", plan.lines.get(section))
     return f"{plan.path}:{line}" if plan.path and line else plan.path
 
 
@@ -119,4 +119,6 @@ def looks_like_path(text: str) -> bool:
     last = text.rstrip("/").rpartition("/")[2]
     if re.search(r"\.\w+\s", last):  # "server.go Start" names a place inside the file
         return False
-    return "/" in text or bool(re.fullmatch(r"\.?[\w@+-]+(?:\.[\w-]+)*\.\w+|\.\w+|[A-Z][A-Za-z]*file", text))
+    return "/" in text or bool(
+        re.fullmatch(r"\.?[\w@+-]+(?:\.[\w-]+)*\.\w+|\.\w+|[A-Z][A-Za-z]*file|[A-Z][A-Z_-]+", text)
+    )

@@ -90,7 +90,8 @@ def test_a_run_block_that_is_not_complete_leaves_its_task_with_nothing_to_run(in
 
 
 def test_examples_in_code_fences_are_never_runnable() -> None:
-    text = '<task type="auto">\n<action>\n```\n<run lang="sh">\nrm -rf /\n</run>\n```\n```bash\nls\n```\n</action>\n</task>'
+    example = '```\n<run lang="sh">\nrm -rf /\n</run>\n```\n```bash\nls\n```\n'
+    text = f'<task type="auto">\n<action>\n{example}</action>\n</task>'
     body = read_body(text)
     assert body.tasks[0].runs == []
     assert not body.problems

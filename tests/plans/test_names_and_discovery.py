@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness_nb.plans.names import normal_id, phase_order, plan_order, read_folder, read_name
 from harness_nb.plans.project import load_project
-from tests.plans.conftest import WritePlan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.plans.conftest import WritePlan
 
 
 @pytest.mark.parametrize(

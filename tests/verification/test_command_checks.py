@@ -98,10 +98,17 @@ class TestCommandOutput:
         assert "bytes between unseen" in (result.error or "")
 
     async def test_says_how_the_command_ended(self, verify: Verify) -> None:
-        result = await verify("command_output", command="no-such-program-x", expects="x")
-        assert "stdout has no 'x'; the command ended with exit status 127: the command was not found" in (
-            result.error or ""
-        )
+        result = await verify("command_output", command="exit 3", expects="x")
+        assert result.error == "stdout has no 'x'; the command ended with exit status 3."
+
+    async def test_a_command_that_is_not_there_did_not_print_what_was_asked_for(self, verify: Verify) -> None:
+        result = await verify("command_output", command="no-such-program-x", expects="not found", stream="combined")
+        assert not result.passed
+        assert (result.error or "").startswith("Could not run: 'no-such-program-x' ended with exit status 127")
+
+    async def test_our_own_remark_about_dropped_output_is_not_output(self, verify: Verify) -> None:
+        result = await verify("command_output", command=PRINT_100_MB, expects="dropped here", regex=True)
+        assert not result.passed
 
 
 class TestNothingIsLeftBehind:

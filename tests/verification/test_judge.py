@@ -44,7 +44,11 @@ def test_a_plan_with_nothing_to_check_gives_an_empty_manifest() -> None:
 
 
 def test_a_check_that_cannot_be_read_says_where_it_stands() -> None:
-    made = plan(must_pass=[{"id": "a", "type": "nope"}], path="planning/01-01-PLAN.md", lines={"must_pass": 12})
+    made = plan(
+        must_pass=[{"id": "a", "type": "nope"}],
+        path="planning/01-01-PLAN.md",
+        lines={"must_pass": 11, "must_pass.0": 12},
+    )
     [spec] = judge_manifest(made).must_pass
     assert "(planning/01-01-PLAN.md:12)" in str(spec)
 
@@ -128,7 +132,8 @@ async def test_the_manifest_judges_a_real_folder(project: Path) -> None:
         ("docs/My Notes.md", True), ("src/$id.tsx", True), ("Dockerfile", True),
         ("main()", False), ("src/*.py", False), ("command files", False), ("package.json bin field", False),
         ("server/rust.go Start()", False), ("cmd/serve.go runServe()", False), ("a.kt (conditional)", False),
-        ("server", False), ("", False), ("server/x.go (s.AddTool calls)", False), ("flowstate/memory.py search()", False),
+        ("server", False), ("NOTICE", True), ("", False), ("server/x.go (s.AddTool calls)", False),
+        ("flowstate/memory.py search()", False),
         ("src/memory.py MemoryStore.add", False), ("poll_convoy_status()", False),
     ],
 )  # fmt: skip

@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -128,7 +128,7 @@ class TestProcessRunning:
     async def test_the_commands_of_other_checks_do_not_count(self, project: Path) -> None:
         name = f"mentioned-{os.getpid()} x"
         waiting = f": '{name}'; touch on; while test -e on; do sleep 0.01; done"
-        checks = [
+        checks: list[dict[str, Any]] = [
             {"id": "a", "type": "command_succeeds", "command": waiting},
             {"id": "b", "type": "command_succeeds", "command": "while ! test -e on; do sleep 0.01; done"},
             {"id": "c", "type": "process_running", "process": name, "running": False},

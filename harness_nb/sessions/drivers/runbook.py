@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from harness_nb.errors import MissingPlanError
 from harness_nb.sessions.drivers.base import Assignment, Start
 from harness_nb.sessions.drivers.command import parameters
 
@@ -37,10 +38,11 @@ class RunbookDriver:
         )
 
     def start(self, assignment: Assignment) -> Start:
-        """Return the runner's command line; it finds the plan in ``assignment.json``."""
-        env = {**parameters(assignment), "PYTHONUNBUFFERED": "1", "HARNESS_PLAN": _plan_id(assignment)}
+        """Return the runner's command line; it finds the plan in ``assignment.json``.
+
+        Raises: MissingPlanError.
+        """
+        if assignment.plan is None:
+            raise MissingPlanError(self.name)
+        env = {**parameters(assignment), "PYTHONUNBUFFERED": "1", "HARNESS_PLAN": assignment.plan.id}
         return Start((sys.executable, "-m", "harness_nb.sessions.runbook"), env)
-
-
-def _plan_id(assignment: Assignment) -> str:
-    return assignment.plan.id if assignment.plan else ""

@@ -1,0 +1,17 @@
+"""The composition root: what every door opens."""
+
+from harness_nb.harness.asynchronous import AsyncHarness
+from harness_nb.harness.blocking import Harness, Question, Run, Session
+from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession, question_text
+
+__all__ = [
+    "AsyncHarness",
+    "AsyncQuestion",
+    "AsyncRun",
+    "AsyncSession",
+    "Harness",
+    "Question",
+    "Run",
+    "Session",
+    "question_text",
+]

@@ -1,0 +1,471 @@
+"""The harness: one project's sessions, questions and runs, behind the verbs that every door uses."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from harness_nb import errors
+from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession, _patience
+from harness_nb.harness.state import open_project, read_state, write_quick_state
+from harness_nb.orchestrator import Desk, Runner, ask
+from harness_nb.orchestrator.restore import choose_worker
+from harness_nb.orchestrator.run import task_message
+from harness_nb.plans import Project, build_graph
+from harness_nb.protocol.base import format_timestamp
+from harness_nb.protocol.plans import Plan
+from harness_nb.protocol.records import RunOptions, SessionRecord
+from harness_nb.protocol.state import StateChange
+from harness_nb.sessions import Assignment, Output, driver_named, read_output
+from harness_nb.sessions.host import SessionHost
+from harness_nb.store import Store
+from harness_nb.store.locks import acquire, note_of, release
+from harness_nb.store.trust import is_trusted, set_trusted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from anyio.abc import TaskGroup
+
+    from harness_nb.credentials import CredentialProvider
+    from harness_nb.protocol.files import Policy
+    from harness_nb.protocol.records import MessageRecord
+    from harness_nb.protocol.state import ProjectState
+
+T = TypeVar("T")
+
+
+class AsyncHarness:
+    """One project, opened; use it as ``async with AsyncHarness(path) as h``.
+
+    ``trust`` lets commands from the project's plans run, from now on. ``credentials`` is where values are looked up,
+    by default the folder that the settings or ``HARNESS_CREDENTIALS_DIR`` name. ``door`` and ``actor`` are who
+    answers, in the journal.
+
+    Raises: UnsupportedPlatformError, ProjectNotFoundError, UnwritableFolderError, JournalDamagedError.
+    """
+
+    def __init__(
+        self,
+        project: str | Path = ".",
+        *,
+        trust: bool = False,
+        credentials: CredentialProvider | None = None,
+        door: str = "python",
+        actor: str | None = None,
+    ) -> None:
+        if sys.platform == "win32":
+            raise errors.UnsupportedPlatformError("Windows")
+        root = Path(project).expanduser().resolve()
+        if not root.is_dir():
+            raise errors.ProjectNotFoundError(root)
+        self.root = root
+        self.door = door
+        self.actor = actor or _user()
+        self.store = Store(root)
+        self.host = SessionHost(self.store)
+        self.desk = Desk(self.store, credentials)
+        self._tasks: TaskGroup | None = None
+        self._run: AsyncRun | None = None
+        if trust:
+            self.trust()
+
+    async def __aenter__(self) -> Self:
+        tasks = anyio.create_task_group()
+        self._tasks = await tasks.__aenter__()
+        await tasks.start(self.host.serve)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        tasks = self._open
+        self._tasks = None
+        tasks.cancel_scope.cancel()
+        try:
+            await tasks.__aexit__(kind, error, trace)
+        finally:
+            release(self.store.layout.lease)
+            self.store.close()
+
+    # --- sessions ----------------------------------------------------------------------------
+
+    async def start_session(
+        self,
+        *,
+        command: Sequence[str] | None = None,
+        worker: str | None = None,
+        plan: str | None = None,
+        prompt: str | None = None,
+        working_dir: str | Path | None = None,
+        task_type: str = "execute",
+        params: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+        env_credentials: Mapping[str, str] | None = None,
+        resume: str | None = None,
+    ) -> AsyncSession:
+        """Start a worker in a process of its own that outlives this one.
+
+        A ``command`` is run as it is; a ``plan`` is assigned to the worker by itself. ``env_credentials`` are in the
+        worker's environment and masked in its output. ``resume`` names a session to go on with.
+
+        Raises: UntrustedProjectError for a plan, UnknownPlanError, UnknownWorkerError, UnsuitableWorkerError,
+        CommandNotFoundError, WorkingFolderNotFoundError, MissingCommandError, NotResumableError.
+        """
+        if resume is not None:
+            return await self._resume(resume)
+        project, found = await anyio.to_thread.run_sync(self._plan_named, plan)
+        name = self._worker_for(found, worker, command)
+        session = SessionRecord(
+            id=f"{plan or name}-{self.store.new_id()[:8]}",
+            worker=name,
+            plan_id=found.id if found else None,
+            phase=found.phase if found else "",
+            working_dir=str(working_dir or "."),
+            task_type=task_type,
+            created_at=self.store.clock(),
+        )
+        assignment = Assignment(
+            plan=found, prompt=prompt, command=tuple(command or ()), params=dict(params or {}), task_type=task_type
+        )
+
+        def assign() -> None:
+            if found is not None and project is not None:
+                message = task_message(self.store.new_id(), session, found, project.spec_dir, None, self.store.clock())
+                self.store.messages.send(message, actor=self.actor, door=self.door)
+
+        await self._host.start(
+            session, assignment, env=env, credentials=env_credentials, before_launch=assign,
+            actor=self.actor, door=self.door,
+        )  # fmt: skip
+        return AsyncSession(self, session.id)
+
+    async def _resume(self, session_id: str) -> AsyncSession:
+        record = await anyio.to_thread.run_sync(self.store.sessions.get, session_id)
+        if not record.live:
+            raise errors.NotResumableError(session_id, record.worker)
+        return AsyncSession(self, session_id)
+
+    def _plan_named(self, name: str | None) -> tuple[Project | None, Plan | None]:
+        if name is None:
+            return None, None
+        if not self.trusted:
+            raise errors.UntrustedProjectError(self.root)
+        project = open_project(self.store)
+        plan = project.plan(name)
+        if plan is None:
+            raise errors.UnknownPlanError(name, [one.id for one in project.plans])
+        return project, plan
+
+    def _worker_for(self, plan: Plan | None, worker: str | None, command: Sequence[str] | None) -> str:
+        if worker is not None:
+            driver_named(worker)
+        if command is not None or plan is None:
+            return worker or "command"
+        name, refusal = choose_worker(plan, worker or self.store.config().worker)
+        if name is None:
+            raise errors.UnsuitableWorkerError(str(refusal))
+        return name
+
+    async def session(self, session_id: str) -> AsyncSession:
+        """Return a session by its id.
+
+        Raises: SessionNotFoundError.
+        """
+        await anyio.to_thread.run_sync(self.store.sessions.get, session_id)
+        return AsyncSession(self, session_id)
+
+    async def list_sessions(self, state: str | None = None) -> list[AsyncSession]:
+        """Return all sessions, or those in a state, oldest first."""
+        found = await anyio.to_thread.run_sync(self.store.sessions.select)
+        return [AsyncSession(self, one.id) for one in found if state is None or one.state == state]
+
+    async def get_output(self, session_id: str, lines: int | None = 100, since: int | None = None) -> Output:
+        """Return the last lines that a session printed, or all since a place in bytes.
+
+        Raises: SessionNotFoundError.
+        """
+
+        def read() -> Output:
+            self.store.sessions.get(session_id)
+            return read_output(self.store.layout.session(session_id).output, lines=lines, since=since)
+
+        return await anyio.to_thread.run_sync(read)
+
+    async def end_session(self, session_id: str, grace: float = 5.0) -> SessionRecord:
+        """End a session's processes; what still lives after ``grace`` seconds is killed.
+
+        Raises: SessionNotFoundError.
+        """
+        return await self._host.end(session_id, by="end_session", grace=grace)
+
+    async def wait_for_state(
+        self,
+        *,
+        session_ids: Iterable[str] | None = None,
+        states: Iterable[str] | None = None,
+        timeout: float | None = None,
+        cursor: int | None = None,
+    ) -> StateChange:
+        """Wait until a session changes; woken, never polling.
+
+        With a ``cursor`` from an earlier call: what changed since, at once if anything did. Without one: at once only
+        if a session already is in one of ``states``, else at the next change. ``timeout`` is in seconds.
+
+        Raises: TimeoutError.
+        """
+        wanted_ids = set(session_ids) if session_ids is not None else None
+        wanted_states = set(states) if states is not None else None
+        since = cursor if cursor is not None else 0 if wanted_states else await self._last_event()
+
+        def look() -> StateChange:
+            found = [
+                one
+                for one in self.store.sessions.select(since=since)
+                if (wanted_ids is None or one.id in wanted_ids)
+                and (wanted_states is None or one.state in wanted_states)
+            ]
+            return StateChange(sessions=tuple(found), cursor=self.store.events.last)
+
+        with _patience(timeout, "no session changed as asked"):
+            while True:
+                changed = self._host.changes.next
+                change = await anyio.to_thread.run_sync(look)
+                if change.sessions:
+                    return change
+                await changed.wait()
+
+    async def _last_event(self) -> int:
+        return await anyio.to_thread.run_sync(lambda: self.store.events.last)
+
+    # --- questions ---------------------------------------------------------------------------
+
+    async def get_pending(
+        self, session_id: str | None = None, message_types: Iterable[str] | None = None
+    ) -> list[AsyncQuestion]:
+        """Return the questions that wait for an answer, oldest first."""
+        found = await anyio.to_thread.run_sync(self.store.messages.pending, session_id, message_types)
+        return [AsyncQuestion(self, one) for one in found]
+
+    async def respond(
+        self,
+        type: str,  # noqa: A002 — the protocol's own word
+        session_id: str,
+        payload: Mapping[str, Any],
+        in_response_to: str | None = None,
+    ) -> MessageRecord:
+        """Send a worker an answer, or unasked a task or an abort.
+
+        Credentials inside a ``credentials_provided`` go to the session's shim and are stored nowhere.
+
+        Raises: UnknownMessageTypeError, InvalidMessageError, MessageNotFoundError, WrongAnswerTypeError,
+        UnknownOptionError, AlreadyAnsweredError, QuestionExpiredError.
+        """
+
+        def respond() -> MessageRecord:
+            return self.desk.respond(
+                type, session_id, payload, in_response_to=in_response_to, actor=self.actor, door=self.door
+            )
+
+        return await self.announced(respond)
+
+    async def assign(self, session_id: str, plan: str, context: str | None = None) -> MessageRecord:
+        """Give a session a plan.
+
+        Raises: UnknownPlanError, SessionNotFoundError, UntrustedProjectError.
+        """
+
+        def assign() -> MessageRecord:
+            project, found = self._plan_named(plan)
+            assert project is not None
+            assert found is not None
+            session = self.store.sessions.get(session_id)
+            message = task_message(self.store.new_id(), session, found, project.spec_dir, context, self.store.clock())
+            ready = self.store.messages.pending(session_id, ["session_ready"])
+            if ready:
+                answer = message.model_copy(update={"in_response_to": ready[0].id})
+                return self.store.questions.answer(answer, actor=self.actor, door=self.door)
+            return self.store.messages.send(message, actor=self.actor, door=self.door)
+
+        return await self.announced(assign)
+
+    async def ask(self, kind: str, **payload: Any) -> MessageRecord:
+        """Raise a checkpoint from Python and wait for its answer.
+
+        ``kind`` is ``verification`` (what_built, how_to_verify), ``decision`` (decision, context, options),
+        ``action`` (action, instructions, reason) or ``credentials`` (service, env_vars, reason, context).
+
+        Raises: UnknownMessageKindError, InvalidMessageError.
+        """
+        self._open  # noqa: B018 — an error when it is closed
+        return await ask(self.host, kind, payload)
+
+    async def announced(self, change: Callable[[], T]) -> T:
+        """Make a change in a worker thread and wake everyone who waits."""
+        result = await anyio.to_thread.run_sync(change)
+        await self._host.announce()
+        return result
+
+    # --- project -----------------------------------------------------------------------------
+
+    async def get_state(self) -> ProjectState:
+        """Return what documents and journal say of the project."""
+        return await anyio.to_thread.run_sync(read_state, self.store)
+
+    async def sync_state(self) -> ProjectState:
+        """Read plans, summaries and roadmap from disk, write the dependency graph, and return the state."""
+
+        def sync() -> ProjectState:
+            state = read_state(self.store)
+            self.store.write_graph(state.graph)
+            self.store.events.add("synced", actor=self.actor, door=self.door)
+            return state
+
+        return await self.announced(sync)
+
+    async def set_state(self, *, insert: bool = False, **values: Any) -> ProjectState:
+        """Set the quick state in ``ROADMAP.md``'s frontmatter; the text below it stays byte for byte.
+
+        ``values`` are ``phase``, ``plan``, ``status``, ``completed_plans`` and the like. Where there is no frontmatter
+        none is written, unless ``insert``.
+        """
+
+        def write() -> ProjectState:
+            if write_quick_state(self.store, values, insert=insert):
+                self.store.events.add("state_set", actor=self.actor, door=self.door, data=values)
+            return read_state(self.store)
+
+        return await self.announced(write)
+
+    def trust(self) -> None:
+        """Let commands from this project's plans run, now and later."""
+        set_trusted(self.root)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether commands from this project's plans may run."""
+        return is_trusted(self.root)
+
+    # --- runs --------------------------------------------------------------------------------
+
+    async def run(
+        self,
+        plans: Sequence[str | Plan] | None = None,
+        *,
+        worker: str | None = None,
+        max_parallel: int | None = None,
+        params: Mapping[str, Any] | None = None,
+        again: bool = False,
+        policies: Sequence[Policy] = (),
+    ) -> AsyncRun:
+        """Run the project's plans, or those named or given, and return a handle at once.
+
+        An unfinished run whose process died goes on. ``again`` does plans again that are complete.
+
+        Raises: UntrustedProjectError, SecondRunError, NoPlansError, UnknownPlanError, UnknownWorkerError.
+        """
+        if worker is not None:
+            driver_named(worker)
+        tasks = self._open
+        options = RunOptions(
+            plans=tuple(one.id if isinstance(one, Plan) else one for one in plans) if plans is not None else None,
+            worker=worker,
+            max_parallel=max_parallel,
+            params=dict(params or {}),
+            again=again,
+            policies=tuple(policies),
+            inline_plans=tuple(one.to_wire() for one in plans or () if isinstance(one, Plan)),
+        )
+        if options.inline_plans and len(options.inline_plans) != len(options.plans or ()):
+            raise TypeError("plans are either all ids of the project's plans or all Plan objects.")
+        if not self.trusted and not options.inline_plans:
+            raise errors.UntrustedProjectError(self.root)
+        runner = await anyio.to_thread.run_sync(self._prepare, options)
+        run = AsyncRun(runner)
+        tasks.start_soon(run.drive, self._let_go)
+        self._run = run
+        return run
+
+    @property
+    def current_run(self) -> AsyncRun | None:
+        """The newest run of this harness."""
+        return self._run
+
+    def _prepare(self, options: RunOptions) -> Runner:
+        lease = self.store.layout.lease
+        note = {"door": self.door, "pid": os.getpid(), "since": format_timestamp(self.store.clock())}
+        if not acquire(lease, note):
+            raise errors.SecondRunError(self.root, note_of(lease))
+        try:
+            project = self._project_of(options)
+            record = self.store.runs.unfinished()
+            if record is not None and _goes_on(record.options, options) and options.policies:
+                record = record.replace(options=record.options.replace(policies=options.policies))
+            if record is not None and not _goes_on(record.options, options):
+                self.store.runs.end(record.id, "stopped")
+                record = None
+            if record is None:
+                self.store.write_default_config()
+                record = self.store.runs.create(f"run-{self.store.new_id()[:8]}", self._exact(options, project))
+            return Runner(self.host, self.desk, project, record)
+        except BaseException:
+            release(lease)
+            raise
+
+    def _project_of(self, options: RunOptions) -> Project:
+        if options.inline_plans:
+            plans = tuple(Plan.model_validate(one) for one in options.inline_plans)
+            return Project(root=self.root, plans=plans, graph=build_graph(plans))
+        project = open_project(self.store)
+        if not project.plans:
+            raise errors.NoPlansError(self.root)
+        for name in options.plans or ():
+            if project.plan(name) is None:
+                raise errors.UnknownPlanError(name, [plan.id for plan in project.plans])
+        return project
+
+    def _exact(self, options: RunOptions, project: Project) -> RunOptions:
+        """Name plans as the project names them: ``3-2`` becomes ``03-02``."""
+        if options.plans is None or options.inline_plans:
+            return options
+        return options.replace(plans=tuple(plan.id for name in options.plans if (plan := project.plan(name))))
+
+    def _let_go(self) -> None:
+        release(self.store.layout.lease)
+
+    @property
+    def _open(self) -> TaskGroup:
+        if self._tasks is None:
+            raise errors.HarnessClosedError
+        return self._tasks
+
+    @property
+    def _host(self) -> SessionHost:
+        self._open  # noqa: B018 — an error when it is closed
+        return self.host
+
+
+def _goes_on(earlier: RunOptions, now: RunOptions) -> bool:
+    """Whether a call means the unfinished run: it names nothing that differs from it."""
+    return (
+        now.plans in (None, earlier.plans)
+        and now.worker in (None, earlier.worker)
+        and now.inline_plans == earlier.inline_plans
+        and (not now.params or now.params == earlier.params)
+        and (not now.again or earlier.again)
+    )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "somebody"

@@ -1,0 +1,437 @@
+"""The blocking twin of the harness, for notebooks and scripts: the same verbs, over one loop thread.
+
+Every call hands its work to the loop and blocks for the result, so that answers, output and a run's progress go on
+while a cell blocks. The same project opened again in one process is the same harness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import anyio
+
+from harness_nb.harness.asynchronous import AsyncHarness
+from harness_nb.harness.loop_thread import loop_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from harness_nb.credentials import CredentialProvider
+    from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession
+    from harness_nb.protocol.files import Policy
+    from harness_nb.protocol.outcome import RunReport
+    from harness_nb.protocol.plans import Plan
+    from harness_nb.protocol.records import MessageRecord, SessionRecord
+    from harness_nb.protocol.state import ProjectState, StateChange
+    from harness_nb.sessions import Output
+
+
+def _call(function: Callable[..., Coroutine[Any, Any, Any]], *values: Any, **named: Any) -> Any:
+    return loop_thread().call(lambda: function(*values, **named))
+
+
+class _Awaitable:
+    """Lets a notebook's own loop await what lives on the loop thread."""
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        future = loop_thread().portal.start_task_soon(self._end)
+        return asyncio.wrap_future(future).__await__()
+
+    async def _end(self) -> Any:
+        raise NotImplementedError
+
+
+class Session(_Awaitable):
+    """A session: a worker in a process of its own. ``await`` it, or ``wait()``, for its end."""
+
+    def __init__(self, twin: AsyncSession) -> None:
+        self._twin = twin
+        self.id = twin.id
+
+    @property
+    def record(self) -> SessionRecord:
+        """The session as the journal knows it now."""
+        return self._twin.record
+
+    @property
+    def state(self) -> str:
+        """One of ``initializing``, ``running``, ``checkpoint``, ``completed`` and ``failed``."""
+        return self._twin.state
+
+    def output(self, lines: int | None = 100, since: int | None = None) -> Output:
+        """Return the last lines that the worker printed, or all since a place in bytes."""
+        return self._twin.output(lines, since)
+
+    def send(self, text: str) -> None:
+        """Type text at the worker's terminal; a line ends with a newline."""
+        _call(self._twin.send, text)
+
+    def resize(self, rows: int, cols: int) -> None:
+        """Set the size of the worker's terminal in characters."""
+        _call(self._twin.resize, rows, cols)
+
+    def interrupt(self) -> None:
+        """Send what Ctrl-C sends."""
+        _call(self._twin.interrupt)
+
+    def stop(self, grace: float = 5.0) -> SessionRecord:
+        """End the worker's processes; what still lives after ``grace`` seconds is killed."""
+        record: SessionRecord = _call(self._twin.stop, grace)
+        return record
+
+    def wait(self, timeout: float | None = None) -> SessionRecord:
+        """Block until the session has ended, and return how it went.
+
+        Raises: TimeoutError; the session goes on.
+        """
+        record: SessionRecord = _call(self._twin.wait, timeout)
+        return record
+
+    async def _end(self) -> SessionRecord:
+        return await self._twin.wait()
+
+    def __repr__(self) -> str:
+        return repr(self._twin)
+
+
+class Question:
+    """A message of a worker that waits for an answer."""
+
+    def __init__(self, twin: AsyncQuestion) -> None:
+        self._twin = twin
+        self.record = twin.record
+        self.id, self.session_id = twin.id, twin.session_id
+        self.type, self.payload = twin.type, twin.payload
+
+    def answer(self, value: Any, *, rationale: str | None = None) -> MessageRecord:
+        """Answer with a plain value: an option's id or name, yes or no, or a person's words.
+
+        Raises: UnknownOptionError, AlreadyAnsweredError, QuestionExpiredError.
+        """
+        record: MessageRecord = _call(self._twin.answer, value, rationale=rationale)
+        return record
+
+    def approve(self, notes: str | None = None) -> MessageRecord:
+        """Say yes: verified, the recommended option, done, or look the credentials up and hand them over.
+
+        Raises: CredentialsNotFoundError, AlreadyAnsweredError, QuestionExpiredError.
+        """
+        record: MessageRecord = _call(self._twin.approve, notes)
+        return record
+
+    def reject(self, reason: str) -> MessageRecord:
+        """Say no, and why; a decision or an action that is rejected aborts its task.
+
+        Raises: AlreadyAnsweredError, QuestionExpiredError.
+        """
+        record: MessageRecord = _call(self._twin.reject, reason)
+        return record
+
+    def abort(self, reason: str, *, should_retry: bool = False) -> MessageRecord:
+        """Tell the worker to stop its task.
+
+        Raises: AlreadyAnsweredError, QuestionExpiredError.
+        """
+        record: MessageRecord = _call(self._twin.abort, reason, should_retry=should_retry)
+        return record
+
+    def __repr__(self) -> str:
+        return repr(self._twin)
+
+
+class Run(_Awaitable):
+    """A run of the project's plans. ``await`` it, or ``wait()``, for its end; letting go of it stops nothing."""
+
+    def __init__(self, twin: AsyncRun) -> None:
+        self._twin = twin
+        self.id = twin.id
+
+    @property
+    def report(self) -> RunReport:
+        """Where each plan stands; final once the run has ended."""
+        return self._twin.report
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self._twin.ended
+
+    def wait(self, timeout: float | None = None) -> RunReport:
+        """Block until the run has ended, and return its report; an interrupt ends only the waiting.
+
+        Raises: TimeoutError; the run goes on.
+        """
+        report: RunReport = _call(self._twin.wait, timeout)
+        return report
+
+    def stop(self) -> RunReport:
+        """End the run's sessions, start nothing more, and return the report."""
+        report: RunReport = _call(self._twin.stop)
+        return report
+
+    async def _end(self) -> RunReport:
+        return await self._twin.wait()
+
+    def __repr__(self) -> str:
+        return repr(self._twin)
+
+
+class Harness:
+    """One project, opened; the same project opened again in this process is the same harness.
+
+    ``trust`` lets commands from the project's plans run, from now on. ``credentials`` is where values are looked up.
+
+    Raises: UnsupportedPlatformError, ProjectNotFoundError, UnwritableFolderError, JournalDamagedError.
+    """
+
+    _opened: ClassVar[dict[Path, Harness]] = {}
+    _opening: ClassVar[threading.Lock] = threading.Lock()
+    _twin: AsyncHarness
+
+    def __new__(
+        cls,
+        project: str | Path = ".",
+        *,
+        trust: bool = False,
+        credentials: CredentialProvider | None = None,
+        door: str = "python",
+    ) -> Self:
+        """Return the harness of this project, opened once per process."""
+        root = Path(project).expanduser().resolve()
+        with cls._opening:
+            found = cls._opened.get(root)
+            if found is None:
+                found = super().__new__(cls)
+                found._start(root, credentials, door)
+                cls._opened[root] = found
+        if trust:
+            found.trust()
+        assert isinstance(found, cls)
+        return found
+
+    def _start(self, root: Path, credentials: CredentialProvider | None, door: str) -> None:
+        self.root = root
+        ready = threading.Event()
+        self._twin = AsyncHarness(root, credentials=credentials, door=door)
+        self._closing: anyio.Event | None = None
+
+        async def serve() -> None:
+            self._closing = anyio.Event()
+            async with self._twin:
+                ready.set()
+                await self._closing.wait()
+
+        self._served = loop_thread().portal.start_task_soon(serve)
+        self._served.add_done_callback(lambda _: ready.set())
+        ready.wait()
+        if self._served.done():
+            self._served.result()
+
+    def close(self) -> None:
+        """Let go of the project; its sessions go on, and a run goes on when it is started again."""
+        with self._opening:
+            self._opened.pop(self.root, None)
+        if self._closing is not None and not self._served.done():
+            loop_thread().portal.call(self._closing.set)
+            self._served.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- sessions ----------------------------------------------------------------------------
+
+    def start_session(
+        self,
+        *,
+        command: Sequence[str] | None = None,
+        worker: str | None = None,
+        plan: str | None = None,
+        prompt: str | None = None,
+        working_dir: str | Path | None = None,
+        task_type: str = "execute",
+        params: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+        env_credentials: Mapping[str, str] | None = None,
+        resume: str | None = None,
+    ) -> Session:
+        """Start a worker in a process of its own that outlives this one.
+
+        A ``command`` is run as it is; a ``plan`` is assigned to the worker by itself. ``env_credentials`` are in the
+        worker's environment and masked in its output. ``resume`` names a session to go on with.
+
+        Raises: UntrustedProjectError for a plan, UnknownPlanError, UnknownWorkerError, UnsuitableWorkerError,
+        CommandNotFoundError, WorkingFolderNotFoundError, MissingCommandError, NotResumableError.
+        """
+        twin: AsyncSession = _call(
+            self._twin.start_session,
+            command=command,
+            worker=worker,
+            plan=plan,
+            prompt=prompt,
+            working_dir=working_dir,
+            task_type=task_type,
+            params=params,
+            env=env,
+            env_credentials=env_credentials,
+            resume=resume,
+        )
+        return Session(twin)
+
+    def session(self, session_id: str) -> Session:
+        """Return a session by its id.
+
+        Raises: SessionNotFoundError.
+        """
+        return Session(_call(self._twin.session, session_id))
+
+    def list_sessions(self, state: str | None = None) -> list[Session]:
+        """Return all sessions, or those in a state, oldest first."""
+        return [Session(twin) for twin in _call(self._twin.list_sessions, state)]
+
+    def get_output(self, session_id: str, lines: int | None = 100, since: int | None = None) -> Output:
+        """Return the last lines that a session printed, or all since a place in bytes.
+
+        Raises: SessionNotFoundError.
+        """
+        output: Output = _call(self._twin.get_output, session_id, lines, since)
+        return output
+
+    def end_session(self, session_id: str, grace: float = 5.0) -> SessionRecord:
+        """End a session's processes; what still lives after ``grace`` seconds is killed.
+
+        Raises: SessionNotFoundError.
+        """
+        record: SessionRecord = _call(self._twin.end_session, session_id, grace)
+        return record
+
+    def wait_for_state(
+        self,
+        *,
+        session_ids: Iterable[str] | None = None,
+        states: Iterable[str] | None = None,
+        timeout: float | None = None,
+        cursor: int | None = None,
+    ) -> StateChange:
+        """Block until a session changes; woken, never polling.
+
+        With a ``cursor`` from an earlier call: what changed since, at once if anything did. Without one: at once only
+        if a session already is in one of ``states``, else at the next change. ``timeout`` is in seconds.
+
+        Raises: TimeoutError.
+        """
+        change: StateChange = _call(
+            self._twin.wait_for_state, session_ids=session_ids, states=states, timeout=timeout, cursor=cursor
+        )
+        return change
+
+    # --- questions ---------------------------------------------------------------------------
+
+    def get_pending(self, session_id: str | None = None, message_types: Iterable[str] | None = None) -> list[Question]:
+        """Return the questions that wait for an answer, oldest first."""
+        return [Question(twin) for twin in _call(self._twin.get_pending, session_id, message_types)]
+
+    def respond(
+        self,
+        type: str,  # noqa: A002 — the protocol's own word
+        session_id: str,
+        payload: Mapping[str, Any],
+        in_response_to: str | None = None,
+    ) -> MessageRecord:
+        """Send a worker an answer, or unasked a task or an abort.
+
+        Credentials inside a ``credentials_provided`` go to the session's shim and are stored nowhere.
+
+        Raises: UnknownMessageTypeError, InvalidMessageError, MessageNotFoundError, WrongAnswerTypeError,
+        UnknownOptionError, AlreadyAnsweredError, QuestionExpiredError.
+        """
+        record: MessageRecord = _call(self._twin.respond, type, session_id, payload, in_response_to)
+        return record
+
+    def assign(self, session_id: str, plan: str, context: str | None = None) -> MessageRecord:
+        """Give a session a plan.
+
+        Raises: UnknownPlanError, SessionNotFoundError, UntrustedProjectError.
+        """
+        record: MessageRecord = _call(self._twin.assign, session_id, plan, context)
+        return record
+
+    def ask(self, kind: str, **payload: Any) -> MessageRecord:
+        """Raise a checkpoint from Python and block for its answer.
+
+        ``kind`` is ``verification`` (what_built, how_to_verify), ``decision`` (decision, context, options),
+        ``action`` (action, instructions, reason) or ``credentials`` (service, env_vars, reason, context).
+
+        Raises: UnknownMessageKindError, InvalidMessageError.
+        """
+        record: MessageRecord = _call(self._twin.ask, kind, **payload)
+        return record
+
+    # --- project -----------------------------------------------------------------------------
+
+    def get_state(self) -> ProjectState:
+        """Return what documents and journal say of the project."""
+        state: ProjectState = _call(self._twin.get_state)
+        return state
+
+    def sync_state(self) -> ProjectState:
+        """Read plans, summaries and roadmap from disk, write the dependency graph, and return the state."""
+        state: ProjectState = _call(self._twin.sync_state)
+        return state
+
+    def set_state(self, *, insert: bool = False, **values: Any) -> ProjectState:
+        """Set the quick state in ``ROADMAP.md``'s frontmatter; the text below it stays byte for byte.
+
+        ``values`` are ``phase``, ``plan``, ``status``, ``completed_plans`` and the like. Where there is no frontmatter
+        none is written, unless ``insert``.
+        """
+        state: ProjectState = _call(self._twin.set_state, insert=insert, **values)
+        return state
+
+    def trust(self) -> None:
+        """Let commands from this project's plans run, now and later."""
+        self._twin.trust()
+
+    @property
+    def trusted(self) -> bool:
+        """Whether commands from this project's plans may run."""
+        return self._twin.trusted
+
+    def run(
+        self,
+        plans: Sequence[str | Plan] | None = None,
+        *,
+        worker: str | None = None,
+        max_parallel: int | None = None,
+        params: Mapping[str, Any] | None = None,
+        again: bool = False,
+        policies: Sequence[Policy] = (),
+    ) -> Run:
+        """Run the project's plans, or those named or given, and return a handle at once.
+
+        An unfinished run whose process died goes on. ``again`` does plans again that are complete.
+
+        Raises: UntrustedProjectError, SecondRunError, NoPlansError, UnknownPlanError, UnknownWorkerError.
+        """
+        twin: AsyncRun = _call(
+            self._twin.run,
+            plans,
+            worker=worker,
+            max_parallel=max_parallel,
+            params=params,
+            again=again,
+            policies=policies,
+        )
+        return Run(twin)
+
+    def __repr__(self) -> str:
+        return f"Harness({str(self.root)!r})"

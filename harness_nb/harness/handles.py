@@ -1,0 +1,240 @@
+"""What the harness hands out: a session, a run and a question, each with the verbs that belong to it."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+
+from harness_nb.orchestrator import answers
+from harness_nb.sessions import Output, ask_shim, read_output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from harness_nb.harness.asynchronous import AsyncHarness
+    from harness_nb.orchestrator.run import Runner
+    from harness_nb.protocol.outcome import RunReport
+    from harness_nb.protocol.records import MessageRecord, SessionRecord
+    from harness_nb.sessions.host import Changes
+
+
+class AsyncSession:
+    """A session: a worker in a process of its own. Awaiting it waits for its end."""
+
+    def __init__(self, harness: AsyncHarness, session_id: str) -> None:
+        self._harness = harness
+        self.id = session_id
+
+    @property
+    def record(self) -> SessionRecord:
+        """The session as the journal knows it now."""
+        return self._harness.store.sessions.get(self.id)
+
+    @property
+    def state(self) -> str:
+        """One of ``initializing``, ``running``, ``checkpoint``, ``completed`` and ``failed``."""
+        return self.record.state
+
+    def output(self, lines: int | None = 100, since: int | None = None) -> Output:
+        """Return the last lines that the worker printed, or all since a place in bytes."""
+        return read_output(self._harness.store.layout.session(self.id).output, lines=lines, since=since)
+
+    async def send(self, text: str) -> None:
+        """Type text at the worker's terminal; a line ends with a newline.
+
+        Raises: ShimFailedError.
+        """
+        await self._order(do="input", data=base64.b64encode(text.encode()).decode())
+
+    async def resize(self, rows: int, cols: int) -> None:
+        """Set the size of the worker's terminal in characters.
+
+        Raises: ShimFailedError.
+        """
+        await self._order(do="resize", rows=rows, cols=cols)
+
+    async def interrupt(self) -> None:
+        """Send what Ctrl-C sends.
+
+        Raises: ShimFailedError.
+        """
+        await self._order(do="signal", number=2)
+
+    async def stop(self, grace: float = 5.0) -> SessionRecord:
+        """End the worker's processes; what still lives after ``grace`` seconds is killed."""
+        return await self._harness.host.end(self.id, by="stop", grace=grace)
+
+    async def wait(self, timeout: float | None = None) -> SessionRecord:
+        """Wait for the session's end and return how it went.
+
+        Raises: TimeoutError; the session goes on.
+        """
+        with _patience(timeout, f"session {self.id} goes on"):
+            return await self._harness.host.wait_until_ended(self.id)
+
+    def __await__(self) -> Generator[Any, None, SessionRecord]:
+        return self.wait().__await__()
+
+    async def _order(self, **message: Any) -> None:
+        folder = self._harness.store.layout.session(self.id)
+        await anyio.to_thread.run_sync(lambda: ask_shim(folder, **message))
+
+    def __repr__(self) -> str:
+        record = self.record
+        reason = f", {record.reason}" if record.reason else ""
+        return f"<session {self.id}: {record.worker}, {record.state}{reason}>"
+
+
+class AsyncQuestion:
+    """A message of a worker that waits for an answer."""
+
+    def __init__(self, harness: AsyncHarness, record: MessageRecord) -> None:
+        self._harness = harness
+        self.record = record
+        self.id = record.id
+        self.session_id = record.session_id
+        self.type = record.type
+        self.payload = record.payload
+
+    async def answer(self, value: Any, *, rationale: str | None = None) -> MessageRecord:
+        """Answer with a plain value: an option's id or name, yes or no, or a person's words.
+
+        Raises: UnknownOptionError, AlreadyAnsweredError, QuestionExpiredError.
+        """
+        answer = answers.answer(self.record, value, actor=self._harness.actor, notes=rationale)
+        if answer[0] == "credentials_provided" and answer[1]["found"]:
+            return await self.approve(notes=rationale)
+        return await self._settle(answer)
+
+    async def approve(self, notes: str | None = None) -> MessageRecord:
+        """Say yes: verified, the recommended option, done, or look the credentials up and hand them over.
+
+        Raises: CredentialsNotFoundError, AlreadyAnsweredError, QuestionExpiredError.
+        """
+        harness = self._harness
+
+        def approve() -> MessageRecord:
+            return harness.desk.approve(self.record, actor=harness.actor, door=harness.door, notes=notes)
+
+        return await harness.announced(approve)
+
+    async def reject(self, reason: str) -> MessageRecord:
+        """Say no, and why; a decision or an action that is rejected aborts its task.
+
+        Raises: AlreadyAnsweredError, QuestionExpiredError.
+        """
+        return await self._settle(answers.rejection(self.record, reason))
+
+    async def abort(self, reason: str, *, should_retry: bool = False) -> MessageRecord:
+        """Tell the worker to stop its task.
+
+        Raises: AlreadyAnsweredError, QuestionExpiredError.
+        """
+        return await self._settle(answers.abort(self.record, reason, should_retry=should_retry))
+
+    async def _settle(self, answer: answers.Answer) -> MessageRecord:
+        harness = self._harness
+
+        def settle() -> MessageRecord:
+            return harness.desk.settle(self.record, answer, actor=harness.actor, door=harness.door)
+
+        return await harness.announced(settle)
+
+    def __repr__(self) -> str:
+        return f"<{self.type} {self.id} of {self.session_id}: {question_text(self.record)}>"
+
+
+class AsyncRun:
+    """A run of the project's plans. Awaiting it waits for its end; letting go of it stops nothing."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._ended = anyio.Event()
+        self._error: BaseException | None = None
+        self.id = runner.record.id
+
+    @property
+    def report(self) -> RunReport:
+        """Where each plan stands; final once the run has ended."""
+        return self._runner.report
+
+    @property
+    def changes(self) -> Changes:
+        """What wakes whoever shows this run."""
+        return self._runner.changes
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self._ended.is_set()
+
+    async def wait(self, timeout: float | None = None) -> RunReport:
+        """Wait for the run's end and return its report.
+
+        Raises: TimeoutError; the run goes on.
+        """
+        with _patience(timeout, f"run {self.id} goes on"):
+            await self._ended.wait()
+        if self._error is not None:
+            raise self._error
+        return self.report
+
+    def __await__(self) -> Generator[Any, None, RunReport]:
+        return self.wait().__await__()
+
+    async def stop(self) -> RunReport:
+        """End the run's sessions, start nothing more, and return the report."""
+        await self._runner.stop()
+        return await self.wait()
+
+    async def drive(self, on_end: Callable[[], None]) -> None:
+        """Do the run; for the harness that made it."""
+        try:
+            await self._runner.run()
+        except Exception as error:
+            self._error = error
+        finally:
+            on_end()
+            self._ended.set()
+            self._runner.changes.happened()
+
+    def __repr__(self) -> str:
+        return f"<run {self.id}: {self.report.headline}>"
+
+
+class _patience:  # noqa: N801 — reads as a verb where it is used
+    def __init__(self, timeout: float | None, meanwhile: str) -> None:
+        self._timeout = timeout
+        self._scope = anyio.CancelScope()
+        self._meanwhile = meanwhile
+
+    def __enter__(self) -> None:
+        if self._timeout is not None:
+            self._scope.deadline = anyio.current_time() + self._timeout
+        self._scope.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._scope.__exit__(*error)
+        if self._scope.cancelled_caught:
+            raise TimeoutError(f"not within {self._timeout:g} s; {self._meanwhile}")
+
+
+def question_text(question: MessageRecord) -> str:
+    """Return what a question asks, as one line."""
+    payload = question.payload
+    match question.type:
+        case "verification_needed":
+            return str(payload.get("whatBuilt"))
+        case "decision_needed":
+            return str(payload.get("decision"))
+        case "action_needed":
+            return str(payload.get("action"))
+        case "credentials_needed":
+            names = ", ".join(payload.get("envVars") or ["its variables"])
+            context = f" ({payload['context']})" if payload.get("context") else ""
+            return f"{payload.get('service')}{context}: {names}"
+        case _:
+            return question.type

@@ -1,0 +1,78 @@
+"""One event loop on a thread of its own, for everything blocking that must not stall it.
+
+The loop lives as long as the process. It ends itself when the main thread does: worker threads of the loop would
+otherwise keep the interpreter waiting for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import anyio
+from anyio.from_thread import BlockingPortal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class LoopThread:
+    """A running event loop that other threads hand work to."""
+
+    def __init__(self) -> None:
+        self._ready = threading.Event()
+        self._portal: BlockingPortal | None = None
+        self._thread = threading.Thread(target=self._run, name="harness_nb loop", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+        threading.Thread(target=self._end_with_main, name="harness_nb end", daemon=True).start()
+
+    def _run(self) -> None:
+        anyio.run(self._serve)
+
+    async def _serve(self) -> None:
+        async with BlockingPortal() as portal:
+            self._portal = portal
+            self._ready.set()
+            await portal.sleep_until_stopped()
+
+    def _end_with_main(self) -> None:
+        threading.main_thread().join()
+        with contextlib.suppress(RuntimeError):
+            self.portal.start_task_soon(self.portal.stop, True)
+
+    @property
+    def portal(self) -> BlockingPortal:
+        """The way in from other threads."""
+        assert self._portal is not None
+        return self._portal
+
+    def call(self, function: Callable[..., Awaitable[T]], *values: Any) -> T:
+        """Run a coroutine on the loop and block for its result; an interrupt ends it, and goes on to the caller."""
+        future: Future[T] = self.portal.start_task_soon(function, *values)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            with contextlib.suppress(CancelledError, Exception):
+                future.result(timeout=5)
+            raise
+
+
+_lock = threading.Lock()
+_thread: LoopThread | None = None
+
+
+def loop_thread() -> LoopThread:
+    """Return the process's loop thread, started at the first call."""
+    global _thread
+    with _lock:
+        if _thread is None:
+            _thread = LoopThread()
+        return _thread

@@ -1,0 +1,105 @@
+"""Reading a project's state from its documents and the journal, and writing the roadmap's quick state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness_nb.orchestrator.progress import dependency_graph
+from harness_nb.plans import load_project, write_roadmap
+from harness_nb.protocol.state import PhaseState, PlanInfo, ProjectState
+from harness_nb.store.locks import is_held, note_of
+
+if TYPE_CHECKING:
+    from harness_nb.plans import Project
+    from harness_nb.protocol.plans import Plan
+    from harness_nb.protocol.records import SessionRecord
+    from harness_nb.store import Store
+
+QUICK_KEYS = {"phase": "current_phase", "plan": "current_plan"}
+
+
+def open_project(store: Store) -> Project:
+    """Read the project's documents as its settings say."""
+    config = store.config()
+    return load_project(store.layout.root, config.spec_dir, config.phase_order)
+
+
+def read_state(store: Store, project: Project | None = None) -> ProjectState:
+    """Return what is known of the project now."""
+    project = project or open_project(store)
+    newest = _newest_attempts(store)
+    held = project.held
+    plans = tuple(_plan_info(project, plan, newest.get(plan.id), held) for plan in project.plans)
+    unfinished = store.runs.unfinished()
+    lease = store.layout.lease
+    return ProjectState(
+        root=str(project.root),
+        spec_dir=project.spec_dir,
+        roadmap=project.roadmap.frontmatter if project.roadmap else None,
+        audit_status=project.audit_status,
+        phases=_phases(project, plans),
+        plans=plans,
+        graph=dependency_graph(project, {plan.id: plan.state for plan in plans}, store.clock()),
+        sessions=tuple(store.sessions.select(live=True)),
+        questions=len(store.messages.pending()),
+        problems=project.problems,
+        run_id=unfinished.id if unfinished else None,
+        holder=note_of(lease) if is_held(lease) else None,
+    )
+
+
+def write_quick_state(store: Store, values: dict[str, Any], *, insert: bool) -> bool:
+    """Set keys of ``ROADMAP.md``'s frontmatter; ``phase`` and ``plan`` are short for the current ones."""
+    project = open_project(store)
+    file = project.roadmap_file or store.layout.root / "ROADMAP.md"
+    return write_roadmap(file, {QUICK_KEYS.get(key, key): value for key, value in values.items()}, insert=insert)
+
+
+def _newest_attempts(store: Store) -> dict[str, SessionRecord]:
+    attempts = (one for one in store.sessions.select() if one.plan_id and one.worker != "python")
+    return {str(one.plan_id): one for one in attempts}
+
+
+def _plan_info(project: Project, plan: Plan, attempt: SessionRecord | None, held: dict[str, str]) -> PlanInfo:
+    info = PlanInfo(
+        id=plan.id,
+        title=plan.title,
+        phase=plan.phase,
+        path=plan.path,
+        depends_on=tuple(sorted(project.graph.dependencies_of(plan.id))),
+        verified=plan.id in project.verified_plans,
+        session_id=attempt.id if attempt else None,
+    )
+    if attempt is not None and attempt.live:
+        return info.replace(state="running", reason=attempt.reason)
+    if attempt is not None and attempt.verdict is not None:
+        done = attempt.verdict != "failed"
+        return info.replace(
+            state="complete" if done else "failed",
+            verified=attempt.verdict == "passed",
+            reason=None if done else attempt.reason or "verification failed",
+        )
+    if attempt is not None and attempt.run_id is not None:
+        return info.replace(state="verifying" if attempt.state == "completed" else "failed", reason=attempt.reason)
+    if plan.id in project.completed:
+        return info.replace(state="complete")
+    return info.replace(state="held", reason=held[plan.id]) if plan.id in held else info
+
+
+def _phases(project: Project, plans: tuple[PlanInfo, ...]) -> tuple[PhaseState, ...]:
+    states = {plan.id: plan for plan in plans}
+    found = []
+    for phase in project.phases:
+        done = [states[name] for name in phase.plans if states[name].state == "complete"]
+        complete = bool(phase.plans) and len(done) == len(phase.plans)
+        found.append(
+            PhaseState(
+                number=phase.number,
+                name=phase.name,
+                plans=tuple(phase.plans),
+                completed_plans=len(done),
+                complete=complete,
+                verified=phase.number in project.verified_phases or (complete and all(plan.verified for plan in done)),
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,110 @@
+"""From what a person or a policy means to the message that says it: the payloads of the five answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness_nb.errors import UnknownOptionError, WrongAnswerTypeError
+
+if TYPE_CHECKING:
+    from harness_nb.protocol.records import MessageRecord
+
+Answer = tuple[str, dict[str, Any]]
+"""A message type and its payload."""
+
+YES = frozenset({"yes", "y", "pass", "passed", "ok", "true", "done", "approve", "approved", "allow"})
+NO = frozenset({"no", "n", "fail", "failed", "false", "reject", "rejected", "deny"})
+
+
+def approval(question: MessageRecord, *, actor: str, notes: str | None = None) -> Answer:
+    """Say yes: verified, the recommended option (else the first), done, or allowed.
+
+    For credentials the payload still lacks what a lookup adds.
+    """
+    payload = _common(question)
+    match question.type:
+        case "verification_needed":
+            return "verification_result", {**payload, "verified": True, "feedback": notes}
+        case "decision_needed":
+            return decision(question, recommended_option(question), rationale=notes)
+        case "action_needed":
+            return "action_completed", {**payload, **_action(question), "completedBy": actor, "notes": notes}
+        case "credentials_needed":
+            return "credentials_provided", {**payload, **_credentials(question), "found": True}
+    raise WrongAnswerTypeError(question.type, "approve()", None)
+
+
+def rejection(question: MessageRecord, reason: str) -> Answer:
+    """Say no: not verified or not given, and where a question has no such answer, abort its task."""
+    payload = _common(question)
+    match question.type:
+        case "verification_needed":
+            return "verification_result", {**payload, "verified": False, "feedback": reason}
+        case "credentials_needed":
+            return "credentials_provided", {**payload, **_credentials(question), "found": False, "error": reason}
+    return abort(question, reason)
+
+
+def abort(question: MessageRecord, reason: str, *, should_retry: bool = False) -> Answer:
+    """Tell the worker to stop its task."""
+    return "abort_task", {**_common(question), "reason": reason, "shouldRetry": should_retry}
+
+
+def decision(question: MessageRecord, option: str, *, rationale: str | None = None) -> Answer:
+    """Choose an option by its id or its name.
+
+    Raises: UnknownOptionError.
+    """
+    options = question.payload.get("options", [])
+    wanted = option.strip().lower()
+    for one in options:
+        if wanted in (str(one["id"]).lower(), str(one.get("name", "")).lower()):
+            return "decision_made", {
+                **_common(question),
+                "decision": question.payload.get("decision", ""),
+                "selectedOptionId": one["id"],
+                "selectedOptionName": one.get("name") or one["id"],
+                "rationale": rationale,
+            }
+    raise UnknownOptionError(option, [one["id"] for one in options])
+
+
+def recommended_option(question: MessageRecord) -> str:
+    """Return the id of the recommended option, else of the first."""
+    options = question.payload.get("options", [])
+    chosen = next((one for one in options if one.get("recommended")), options[0] if options else None)
+    if chosen is None:
+        raise UnknownOptionError("the recommended one", [])
+    return str(chosen["id"])
+
+
+def answer(question: MessageRecord, value: Any, *, actor: str, notes: str | None = None) -> Answer:
+    """Answer with a plain value: an option for a decision, yes or no (or words) for the others.
+
+    Words that are neither yes nor no are a person's notes: what is wrong for a verification, what was done for an
+    action.
+
+    Raises: UnknownOptionError.
+    """
+    if question.type == "decision_needed":
+        return decision(question, str(value), rationale=notes)
+    word = str(value).strip().lower()
+    if value is True or word in YES:
+        return approval(question, actor=actor, notes=notes)
+    if value is False or word in NO:
+        return rejection(question, notes or "no reason given")
+    if question.type == "action_needed":
+        return approval(question, actor=actor, notes=str(value))
+    return rejection(question, str(value))
+
+
+def _common(question: MessageRecord) -> dict[str, Any]:
+    return {key: question.payload.get(key, "") for key in ("phase", "plan")}
+
+
+def _action(question: MessageRecord) -> dict[str, Any]:
+    return {"action": question.payload.get("action", "")}
+
+
+def _credentials(question: MessageRecord) -> dict[str, Any]:
+    return {"service": question.payload.get("service", ""), "envVars": question.payload.get("envVars", [])}

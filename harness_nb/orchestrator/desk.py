@@ -1,0 +1,136 @@
+"""Where every answer passes: from whichever door, through the journal, and credentials on to the session's shim.
+
+Values never reach the journal: they are staged in the shim under the answer's id first, and handed out only to a worker
+that holds that answer. Of two doors that say yes at once, the loser's values are staged under an id nobody asks for.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from harness_nb.credentials import CredentialProvider, Redactor
+from harness_nb.errors import CredentialsNotFoundError, MessageNotFoundError
+from harness_nb.orchestrator import answers
+from harness_nb.protocol.messages import UNASKED, OrchestratorMessage, parse_orchestrator_message
+from harness_nb.sessions import ask_shim
+from harness_nb.store.messages import already_answered
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness_nb.orchestrator.answers import Answer
+    from harness_nb.protocol.credentials import CredentialResult
+    from harness_nb.protocol.records import MessageRecord
+    from harness_nb.store import Store
+
+
+class Desk:
+    """Sends answers and unasked messages; ``redact`` masks every value that passed through here."""
+
+    def __init__(self, store: Store, provider: CredentialProvider | None = None) -> None:
+        self.store = store
+        self.redact = Redactor()
+        self._provider = provider
+
+    @property
+    def provider(self) -> CredentialProvider:
+        """Where credentials are looked up: the one that was given, else the folder that the settings name."""
+        if self._provider is not None:
+            return self._provider
+        folder = self.store.config().credentials_dir
+        return CredentialProvider(self.store.layout.root / os.path.expanduser(folder) if folder else None)  # noqa: PTH111
+
+    def respond(
+        self,
+        message_type: str,
+        session_id: str,
+        payload: Mapping[str, Any],
+        *,
+        in_response_to: str | None = None,
+        actor: str,
+        door: str,
+    ) -> MessageRecord:
+        """Send a worker a message: the answer to a question, or a task, an abort or a verdict unasked.
+
+        Raises: UnknownMessageTypeError, InvalidMessageError, MessageNotFoundError, WrongAnswerTypeError,
+        UnknownOptionError, AlreadyAnsweredError, QuestionExpiredError, ShimFailedError.
+        """
+        message = parse_orchestrator_message(
+            {
+                "id": self.store.new_id(),
+                "sessionId": session_id,
+                "type": message_type,
+                "timestamp": self.store.clock(),
+                "inResponseTo": in_response_to,
+                "payload": dict(payload),
+            }
+        )
+        if in_response_to is None and message.type not in UNASKED:
+            raise MessageNotFoundError("(no inResponseTo)", session_id)
+        if in_response_to is not None:
+            self.store.messages.question_for(message)  # a wrong answer must not hand over credentials
+        message = self._stage(message)
+        if in_response_to is None:
+            record = self.store.messages.send(message, actor=actor, door=door)
+        else:
+            record = self.store.questions.answer(message, actor=actor, door=door)
+        self.store.ring()
+        return record
+
+    def settle(self, question: MessageRecord, answer: Answer, *, actor: str, door: str) -> MessageRecord:
+        """Answer a question with a payload from ``answers``.
+
+        Raises: what ``respond`` raises.
+        """
+        kind, payload = answer
+        return self.respond(kind, question.session_id, payload, in_response_to=question.id, actor=actor, door=door)
+
+    def approve(
+        self, question: MessageRecord, *, actor: str, door: str, notes: str | None = None, strict: bool = True
+    ) -> MessageRecord:
+        """Say yes to a question; for credentials that includes looking them up and handing them over.
+
+        Raises: CredentialsNotFoundError when ``strict`` (else the worker is told), and what ``respond`` raises.
+        """
+        kind, payload = answers.approval(question, actor=actor, notes=notes)
+        if kind == "credentials_provided":
+            earlier = self.store.messages.answer_to(question.id)
+            if earlier is not None:
+                raise already_answered(question.id, earlier)
+            result = self._look_up(question)
+            if not result.found and strict:
+                raise CredentialsNotFoundError(payload["service"], result.error, result.instructions)
+            payload |= {
+                "found": result.found,
+                "credentials": result.credentials if result.found else {},
+                "envVars": list(result.credentials) or payload["envVars"],
+                "error": result.error,
+                "instructions": result.instructions,
+                "source": result.source,
+            }
+        return self.settle(question, (kind, payload), actor=actor, door=door)
+
+    def _look_up(self, question: MessageRecord) -> CredentialResult:
+        payload = question.payload
+        return self.provider.lookup(
+            str(payload.get("service", "")), payload.get("envVars") or None, payload.get("context") or None
+        )
+
+    def _stage(self, message: OrchestratorMessage) -> OrchestratorMessage:
+        if message.type != "credentials_provided" or not message.payload.credentials:
+            return message
+        values = {name: _plain(value) for name, value in message.payload.credentials.items()}
+        self.redact.add(values)
+        folder = self.store.layout.session(message.session_id)
+        if self.store.sessions.get(message.session_id).worker != "python":  # that one can look them up itself
+            ask_shim(folder, do="grant", id=message.id, values=values)
+        names = message.payload.env_vars or tuple(values)
+        payload = message.payload.model_copy(update={"credentials": {}, "env_vars": names})
+        return message.model_copy(update={"payload": payload})
+
+
+def _plain(value: SecretStr | str) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value

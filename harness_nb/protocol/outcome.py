@@ -1,0 +1,171 @@
+"""How a run ended: one outcome per plan, the reports behind them, and what people do with that."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, Self
+
+from harness_nb.errors import RunFailedError
+from harness_nb.protocol.base import Timestamp, WireModel
+from harness_nb.protocol.records import PlanState
+from harness_nb.protocol.report import Report
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIGNS = {
+    "complete": "✓",
+    "running": "●",
+    "verifying": "●",
+    "waiting": "○",
+    "held": "○",
+    "failed": "✕",
+    "aborted": "✕",
+}
+"""A sign for each state, since colour alone tells nothing to many."""
+
+NOT_DONE = ("failed", "aborted", "held", "waiting", "running", "verifying")
+
+
+class PlanOutcome(WireModel):
+    """Where a plan stands.
+
+    ``verified`` is None where nothing judged it; ``attempts`` counts sessions of this run; ``started_at`` and
+    ``ended_at`` are those of the first and the last of them. ``earlier`` marks a plan that was complete before.
+    """
+
+    plan_id: str
+    title: str = ""
+    phase: str = ""
+    state: PlanState = "waiting"
+    reason: str | None = None
+    worker: str | None = None
+    attempts: int = 0
+    verified: bool | None = None
+    earlier: bool = False
+    session_id: str | None = None
+    started_at: Timestamp | None = None
+    ended_at: Timestamp | None = None
+    report: Report | None = None
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from the first attempt's start to the last one's end."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds()
+
+    @property
+    def word(self) -> str:
+        """The state as people read it, with its sign."""
+        note = (
+            " (before)" if self.earlier else " (not verified)" if self.state == "complete" and not self.verified else ""
+        )
+        return f"{SIGNS[self.state]} {self.state}{note}"
+
+
+class RunReport(WireModel):
+    """All outcomes of a run; it passed when every plan of it is complete and no phase's checks failed."""
+
+    run_id: str
+    state: str
+    passed: bool
+    plans: tuple[PlanOutcome, ...] = ()
+    phases: dict[str, Report] = {}  # noqa: RUF012 — pydantic copies it
+    started_at: Timestamp | None = None
+    completed_at: Timestamp | None = None
+
+    def plan(self, plan_id: str) -> PlanOutcome:
+        """Return one plan's outcome.
+
+        Raises: KeyError.
+        """
+        for outcome in self.plans:
+            if outcome.plan_id == plan_id:
+                return outcome
+        raise KeyError(plan_id)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per plan, indexed by its id.
+
+        Columns: ``title``, ``phase``, ``state``, ``reason``, ``worker`` (strings), ``attempts``, ``checks``,
+        ``checks_passed`` (integers), ``verified`` (nullable boolean), ``duration`` (timedelta).
+        """
+        import pandas as pd
+
+        rows = [
+            {
+                "plan": one.plan_id,
+                "title": one.title,
+                "phase": one.phase,
+                "state": one.state,
+                "reason": one.reason or "",
+                "worker": one.worker or "",
+                "attempts": one.attempts,
+                "checks": one.report.total if one.report else 0,
+                "checks_passed": one.report.passed_count if one.report else 0,
+                "verified": one.verified,
+                "duration": one.duration,
+            }
+            for one in self.plans
+        ]
+        columns = ("plan", "title", "phase", "state", "reason", "worker", "attempts", "checks", "checks_passed",
+                   "verified", "duration")  # fmt: skip
+        frame = pd.DataFrame(rows, columns=list(columns)).set_index("plan")
+        frame["verified"] = frame["verified"].astype("boolean")
+        frame["duration"] = pd.to_timedelta(frame["duration"].astype("float64"), unit="s")
+        counts = dict.fromkeys(("attempts", "checks", "checks_passed"), "int64")
+        texts = dict.fromkeys(("title", "phase", "state", "reason", "worker"), "str")
+        return frame.astype({**counts, **texts})
+
+    @property
+    def checks(self) -> Report | None:
+        """All checks of all plans and phases as one report, or None where none was run."""
+        reports = [one.report for one in self.plans if one.report] + list(self.phases.values())
+        return Report.combine(self.run_id, reports) if reports else None
+
+    def raise_for_failure(self) -> Self:
+        """Return this report if the run passed.
+
+        Raises: RunFailedError, which names each plan that is not complete, and why.
+        """
+        if not self.passed:
+            raise RunFailedError(self.shortfalls)
+        return self
+
+    @property
+    def shortfalls(self) -> list[str]:
+        """One line for each plan that is not complete and each phase whose checks failed."""
+        plans = [f"{one.plan_id}: {one.state}: {one.reason}" for one in self.plans if one.state in NOT_DONE]
+        phases = [
+            f"phase {number}: {failure.spec_id}: {failure.error}"
+            for number, report in self.phases.items()
+            for failure in report.failures
+        ]
+        return plans + phases
+
+    @property
+    def headline(self) -> str:
+        """The run in one line."""
+        done = sum(one.state == "complete" for one in self.plans)
+        return f"{'✓' if self.passed else '✕'} run {self.state}: {done} of {len(self.plans)} plans complete"
+
+    def __str__(self) -> str:
+        width = max((len(one.plan_id) for one in self.plans), default=0)
+        lines = [f"  {one.plan_id:<{width}}  {one.word}{_why(one)}" for one in self.plans]
+        return "\n".join(
+            [self.headline, *lines, *[f"  {line}" for line in self.shortfalls if line.startswith("phase")]]
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(one.plan_id)}</td><td>{html.escape(one.title)}</td>"
+            f"<td>{html.escape(one.word)}</td><td>{html.escape(one.reason or '')}</td></tr>"
+            for one in sorted(self.plans, key=lambda one: one.state == "complete")
+        )
+        head = "<tr><th>Plan</th><th>Title</th><th>State</th><th>Why</th></tr>"
+        return f"<p><b>{html.escape(self.headline)}</b></p><table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+
+
+def _why(outcome: PlanOutcome) -> str:
+    return f": {outcome.reason}" if outcome.reason else ""

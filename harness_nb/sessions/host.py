@@ -1,0 +1,261 @@
+"""Keeps one process in touch with a project's sessions: starts them, follows them, and notices what changes.
+
+Nothing here is a session's life line: the shim is. A host may go at any moment, and the next one adopts what it finds.
+What happens is noticed in three ways: a shim's socket (output, the end), a datagram from whoever wrote into the
+journal, and the file system for files that others write, on the folders of living sessions only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+
+from harness_nb.errors import HarnessError, ShimFailedError
+from harness_nb.sessions.channel import ask_shim, watch_shim
+from harness_nb.sessions.drivers import Assignment, driver_named
+from harness_nb.sessions.ending import conclude
+from harness_nb.sessions.launch import Launch, launch
+from harness_nb.store import Bell
+from harness_nb.store.atomic import write_model
+from harness_nb.store.locks import acquire, held_here, release
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from anyio.abc import TaskGroup, TaskStatus
+
+    from harness_nb.protocol.records import SessionRecord
+    from harness_nb.store import Store
+
+WATCHED = ("checkpoint.json", "checkpoint_response.json", "result.json")
+WATCH_STEP = 50
+"""Milliseconds between two looks of the file watcher."""
+LOOK_AGAIN = 0.05
+LOOK_AT_OTHERS = 0.5
+
+
+class Changes:
+    """Wakes everyone who waits, each time that something has changed."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def happened(self) -> None:
+        """Wake all who wait now."""
+        event, self._event = self._event, anyio.Event()
+        event.set()
+
+    @property
+    def next(self) -> anyio.Event:
+        """What will be set at the next change; take it before looking, then wait for it."""
+        return self._event
+
+
+class SessionHost:
+    """One process's view of all sessions of a project."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.changes = Changes()
+        self.output = Changes()
+        self.output_sizes: dict[str, int] = {}
+        self._following: set[str] = set()
+        self._followed_changed = Changes()
+        self._tasks: TaskGroup | None = None
+
+    async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Adopt every living session and stay in touch until cancelled."""
+        bell = Bell(self.store.layout)
+        try:
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                await self.adopt()
+                tasks.start_soon(self._listen, bell)
+                tasks.start_soon(self._watch_files)
+                task_status.started()
+        finally:
+            self._tasks = None
+            bell.close()
+
+    async def adopt(self) -> list[SessionRecord]:
+        """Follow every living session that is not followed yet, and journal the end of those that are gone."""
+        assert self._tasks is not None
+        live = await anyio.to_thread.run_sync(lambda: self.store.sessions.select(live=True))
+        for session in live:
+            if session.id not in self._following and not held_here(self.store.layout.session(session.id).lock):
+                self._following.add(session.id)
+                self._tasks.start_soon(self._follow, session.id)
+                self._followed_changed.happened()
+        return live
+
+    # --- what a session lives through --------------------------------------------------------
+
+    async def start(
+        self,
+        session: SessionRecord,
+        assignment: Assignment,
+        *,
+        env: Mapping[str, str] | None = None,
+        credentials: Mapping[str, str] | None = None,
+        before_launch: Callable[[], object] | None = None,
+        actor: str | None = None,
+        door: str | None = None,
+    ) -> SessionRecord:
+        """Start a worker; the session is in the journal before its process is there.
+
+        Raises: CommandNotFoundError, WorkingFolderNotFoundError, ShimFailedError, UnknownWorkerError.
+        """
+        start = driver_named(session.worker).start(assignment)
+
+        def begin() -> SessionRecord:
+            self.store.sessions.create(session.replace(command=start.argv), actor=actor, door=door)
+            folder = self.store.layout.session(session.id)
+            write_model(folder.assignment, assignment)
+            if before_launch is not None:
+                before_launch()
+            order = Launch(start.argv, self._cwd(session), {**start.env, **(env or {})}, credentials or {})
+            try:
+                info = launch(self.store.layout, session.id, order)
+            except HarnessError as error:
+                self.store.sessions.end(session.id, state="failed", reason=str(error))
+                raise
+            return self._started(session.id, info)
+
+        record = await anyio.to_thread.run_sync(begin)
+        await self.adopt()
+        await self.announce()
+        return record
+
+    def _cwd(self, session: SessionRecord) -> Path:
+        return self.store.layout.root / session.working_dir
+
+    def _started(self, session_id: str, info: Mapping[str, Any]) -> SessionRecord:
+        with self.store.journal.write():
+            session = self.store.sessions.get(session_id)
+            changes: dict[str, Any] = {"started_at": self.store.clock()}
+            if session.state == "initializing":
+                changes["state"] = "running"
+            return self.store.sessions.update(session_id, "session_started", **changes, pid=info.get("pid"))
+
+    async def end(self, session_id: str, *, by: str = "end_session", grace: float = 5.0) -> SessionRecord:
+        """End a session's processes, and return how that went; one that has ended stays as it is.
+
+        Raises: SessionNotFoundError.
+        """
+        session = await anyio.to_thread.run_sync(self.store.sessions.get, session_id)
+        if not session.live:
+            return session
+        folder = self.store.layout.session(session_id)
+        if session.worker == "python":
+            self.store.sessions.end(session_id, state="failed", reason=f"ended by {by}")
+        else:
+            with contextlib.suppress(ShimFailedError):  # it has just ended by itself: what follows tells how
+                await anyio.to_thread.run_sync(lambda: ask_shim(folder, do="stop", by=by, grace=grace))
+            await self.adopt()
+        ended = await self.wait_until_ended(session_id)
+        await self.announce()
+        return ended
+
+    async def wait_until_ended(self, session_id: str) -> SessionRecord:
+        """Wait for the end of a session, however long that takes."""
+        while True:
+            changed = self.changes.next
+            session = await anyio.to_thread.run_sync(self.store.sessions.get, session_id)
+            if not session.live:
+                return session
+            await changed.wait()
+
+    async def announce(self) -> None:
+        """Wake everyone, here and in other processes, after something was written."""
+        self.changes.happened()
+        await anyio.to_thread.run_sync(self.store.ring)
+
+    def open_python(self, session: SessionRecord) -> SessionRecord:
+        """Add a session that is this very process: it may ask, and ends when this process does."""
+        self.store.layout.session(session.id).create()
+        acquire(self.store.layout.session(session.id).lock)
+        return self.store.sessions.create(session.replace(started_at=self.store.clock(), state="running"))
+
+    def close_python(self, session_id: str, *, state: str, reason: str | None = None) -> None:
+        """End a session that is this very process."""
+        self.store.sessions.end(session_id, state=state, reason=reason)
+        release(self.store.layout.session(session_id).lock)
+
+    # --- noticing ----------------------------------------------------------------------------
+
+    async def _listen(self, bell: Bell) -> None:
+        while True:
+            await anyio.wait_readable(bell.socket)
+            bell.drain()
+            self.changes.happened()
+            await self.adopt()
+
+    async def _follow(self, session_id: str) -> None:
+        try:
+            await self._settle(session_id)
+            while (session := await self._look(session_id)).live:
+                await self._follow_once(session)
+        finally:
+            self._following.discard(session_id)
+            self._followed_changed.happened()
+        self.changes.happened()
+
+    async def _look(self, session_id: str) -> SessionRecord:
+        def look() -> SessionRecord:
+            return conclude(self.store, session_id) or self.store.sessions.get(session_id)
+
+        return await anyio.to_thread.run_sync(look)
+
+    async def _follow_once(self, session: SessionRecord) -> None:
+        try:
+            async for news in watch_shim(self.store.layout.session(session.id)):
+                if "output" in news:
+                    self.output_sizes[session.id] = news["output"]
+                    self.output.happened()
+        except OSError:  # it is just starting or ending; a session that is another process itself has no shim
+            await anyio.sleep(LOOK_AT_OTHERS if session.worker == "python" else LOOK_AGAIN)
+
+    async def _watch_files(self) -> None:
+        from watchfiles import awatch
+
+        while True:
+            changed = self._followed_changed.next
+            folders = [self.store.layout.session(name).path for name in sorted(self._following)]
+            folders = [folder for folder in folders if folder.is_dir()]
+            if not folders:
+                await changed.wait()
+                continue
+            stop = anyio.Event()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_relay, changed, stop)
+                async for found in awatch(
+                    *folders,
+                    watch_filter=lambda _, path: path.endswith(WATCHED),
+                    stop_event=stop,
+                    step=WATCH_STEP,
+                    debounce=WATCH_STEP,
+                    recursive=False,
+                ):
+                    for session_id in {path.rsplit("/", 2)[-2] for _, path in found}:
+                        await self._settle(session_id)
+                tasks.cancel_scope.cancel()
+
+    async def _settle(self, session_id: str) -> None:
+        """Let files take part; whoever waits is woken only if that changed something."""
+
+        def settle() -> bool:
+            before = self.store.events.last
+            self.store.questions.settle(session_id)
+            return self.store.events.last != before
+
+        if await anyio.to_thread.run_sync(settle):
+            await self.announce()
+
+
+async def _relay(source: anyio.Event, target: anyio.Event) -> None:
+    await source.wait()
+    target.set()
