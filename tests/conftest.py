@@ -37,6 +37,13 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the list of trusted projects and the folder of credentials of whoever runs the tests out of them."""
+    monkeypatch.setenv("HARNESS_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.delenv("HARNESS_CREDENTIALS_DIR", raising=False)
+
+
 @pytest.fixture(scope="session")
 def corpus() -> Path:
     """Real projects kept beside a checkout; tests that read them are skipped where there are none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, ValidationError
 from pydantic.alias_generators import to_camel
@@ -23,6 +23,9 @@ Timestamp = Annotated[
 ]
 """A moment in UTC; one without a zone is taken as UTC."""
 
+VerifiedBy = Literal["auto", "playwright", "human"]
+"""Who or what judged a check."""
+
 
 class WireModel(BaseModel):
     """A frozen model with camelCase keys outside, snake_case attributes inside, and unknown keys kept."""
@@ -34,6 +37,7 @@ class WireModel(BaseModel):
         validate_by_name=True,
         validate_by_alias=True,
         serialize_by_alias=True,
+        defer_build=True,  # built at first use: importing the package stays quick
     )
 
     def to_wire(self) -> dict[str, Any]:

@@ -13,9 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from harness_nb.errors import InvalidCheckError, UnknownCheckTypeError
-from harness_nb.protocol.base import WireModel, problems_of
-
-VerifiedBy = Literal["auto", "playwright", "human"]
+from harness_nb.protocol.base import VerifiedBy, WireModel, problems_of
 
 
 def _as_text(value: object) -> object:

@@ -329,8 +329,10 @@ OrchestratorMessage = Annotated[
     Field(discriminator="type"),
 ]
 
-WORKER_MESSAGE: Final[TypeAdapter[WorkerMessage]] = TypeAdapter(WorkerMessage)
-ORCHESTRATOR_MESSAGE: Final[TypeAdapter[OrchestratorMessage]] = TypeAdapter(OrchestratorMessage)
+WORKER_MESSAGE: Final[TypeAdapter[WorkerMessage]] = TypeAdapter(WorkerMessage, config={"defer_build": True})
+ORCHESTRATOR_MESSAGE: Final[TypeAdapter[OrchestratorMessage]] = TypeAdapter(
+    OrchestratorMessage, config={"defer_build": True}
+)
 
 ANSWERS: Final[dict[str, str]] = {
     "session_ready": "assign_task",

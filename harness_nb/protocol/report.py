@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import model_validator
 
 from harness_nb.errors import VerificationFailedError
-from harness_nb.protocol.base import Timestamp, WireModel
-from harness_nb.protocol.checks import VerifiedBy
+from harness_nb.protocol.base import Timestamp, VerifiedBy, WireModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

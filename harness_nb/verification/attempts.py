@@ -7,16 +7,20 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
 
 from harness_nb.errors import CheckCouldNotRunError
-from harness_nb.protocol.checks import BrowserCheck, CheckSpec, HumanCheck, VerifiedBy, unknown_fields
+from harness_nb.protocol.checks import BrowserCheck, CheckSpec, HumanCheck, unknown_fields
 from harness_nb.protocol.manifest import Manifest, UnusableCheck
 from harness_nb.protocol.report import CheckResult
 from harness_nb.verification.http import join_url
 from harness_nb.verification.registry import REGISTERED, CheckContext, Outcome
+
+if TYPE_CHECKING:
+    from harness_nb.protocol.base import VerifiedBy
 
 Verdict = bool | tuple[bool, str] | CheckResult
 Ask = Callable[[CheckSpec], Verdict | Awaitable[Verdict]]
