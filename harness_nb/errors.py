@@ -100,9 +100,7 @@ class JournalDamagedError(HarnessError):
     """The journal is not a database that can be used."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(
-            f"The journal {path} cannot be used: {reason}. Move it aside; plans, summaries and logs stay."
-        )
+        super().__init__(f"The journal {path} cannot be used: {reason}. Move it aside; plans, summaries and logs stay.")
 
 
 class SessionNotFoundError(HarnessError):
@@ -315,3 +313,35 @@ class UnsuitableWorkerError(HarnessError):
 
     def __init__(self, refusal: str) -> None:
         super().__init__(refusal)
+
+
+class FileInTheWayError(HarnessError):
+    """Something was to be written where there is something already."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path} is there already, and {what} overwrites nothing. Choose another folder.")
+
+
+class SampleMissingError(HarnessError):
+    """The sample project cannot be had from this installation."""
+
+    def __init__(self, missing: str, remedy: str) -> None:
+        super().__init__(f"The sample project cannot be run here: {missing}. {remedy}")
+
+
+class NothingChosenError(HarnessError):
+    """A question was to be answered without saying how."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(f"Nothing was chosen, so nothing was sent. Say it in one of these ways: {how}")
+
+
+class QuestionNotFoundError(MessageNotFoundError):
+    """A question was to be answered from a shell that the project does not have."""
+
+    def __init__(self, message_id: str, project: Path) -> None:
+        super().__init__(message_id)
+        self.args = (
+            f"There is no question {message_id!r} in {project}. "
+            f"See what is open with: harness-nb respond --project {project}",
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from _pytest.terminal import TerminalReporter
 
 ROWS = {
@@ -29,6 +33,24 @@ ROWS = {
 }
 
 _shown: Counter[int] = Counter()
+
+
+def pytest_configure() -> None:
+    """Keep what notebooks trust out of the home of whoever runs the tests; their kernels inherit this."""
+    os.environ["HARNESS_STATE_DIR"] = tempfile.mkdtemp(prefix="harness-nb-tests-")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let ``--soak`` run what takes minutes."""
+    parser.addoption("--soak", action="store_true", help="also run the long soaks and kill tests")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the soaks out unless they are asked for."""
+    if not config.getoption("--soak"):
+        soaks = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=soaks)
+        items[:] = [item for item in items if item not in soaks]
 
 
 @pytest.fixture
@@ -54,7 +76,7 @@ def corpus() -> Path:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> object:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Count each passed test for the rows its marker names."""
     report = yield
     if report.when == "call" and report.passed:

@@ -15,8 +15,8 @@ from harness_nb import errors
 from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession, _patience
 from harness_nb.harness.state import open_project, read_state, write_quick_state
 from harness_nb.orchestrator import Desk, Runner, ask
+from harness_nb.orchestrator.attempts import task_message
 from harness_nb.orchestrator.restore import choose_worker
-from harness_nb.orchestrator.run import task_message
 from harness_nb.plans import Project, build_graph
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.plans import Plan
@@ -90,8 +90,10 @@ class AsyncHarness:
         tasks = self._open
         self._tasks = None
         tasks.cancel_scope.cancel()
+        cancelled = isinstance(error, anyio.get_cancelled_exc_class())
         try:
-            await tasks.__aexit__(kind, error, trace)
+            # an error of the body goes on as itself, and not inside the group that a task group would make of it
+            await tasks.__aexit__(*((kind, error, trace) if cancelled else (None, None, None)))
         finally:
             release(self.store.layout.lease)
             self.store.close()
@@ -125,7 +127,7 @@ class AsyncHarness:
         project, found = await anyio.to_thread.run_sync(self._plan_named, plan)
         name = self._worker_for(found, worker, command)
         session = SessionRecord(
-            id=f"{plan or name}-{self.store.new_id()[:8]}",
+            id=f"{found.id if found else name}-{self.store.new_id()[:8]}",
             worker=name,
             plan_id=found.id if found else None,
             phase=found.phase if found else "",
@@ -220,28 +222,34 @@ class AsyncHarness:
         With a ``cursor`` from an earlier call: what changed since, at once if anything did. Without one: at once only
         if a session already is in one of ``states``, else at the next change. ``timeout`` is in seconds.
 
-        Raises: TimeoutError.
+        Raises: TimeoutError, SessionNotFoundError.
         """
         wanted_ids = set(session_ids) if session_ids is not None else None
         wanted_states = set(states) if states is not None else None
         since = cursor if cursor is not None else 0 if wanted_states else await self._last_event()
 
         def look() -> StateChange:
+            last = self.store.events.last  # before the sessions: what changes in between is found once more, not lost
+            changed = self.store.sessions.select(since=since)
             found = [
                 one
-                for one in self.store.sessions.select(since=since)
+                for one in changed
                 if (wanted_ids is None or one.id in wanted_ids)
                 and (wanted_states is None or one.state in wanted_states)
             ]
-            return StateChange(sessions=tuple(found), cursor=self.store.events.last)
+            cursor = max([last, *(one.revision for one in changed)])
+            return StateChange(sessions=tuple(found), cursor=cursor)
 
+        for session_id in wanted_ids or ():
+            await anyio.to_thread.run_sync(self.store.sessions.get, session_id)
+        changed = self._host.changes.next
+        change = await anyio.to_thread.run_sync(look)  # also where there is no time at all
         with _patience(timeout, "no session changed as asked"):
-            while True:
+            while not change.sessions:
+                await changed.wait()
                 changed = self._host.changes.next
                 change = await anyio.to_thread.run_sync(look)
-                if change.sessions:
-                    return change
-                await changed.wait()
+        return change
 
     async def _last_event(self) -> int:
         return await anyio.to_thread.run_sync(lambda: self.store.events.last)
@@ -374,6 +382,8 @@ class AsyncHarness:
         """
         if worker is not None:
             driver_named(worker)
+        if max_parallel is not None and max_parallel < 1:
+            raise ValueError(f"max_parallel is {max_parallel}; at least one plan must run at a time.")
         tasks = self._open
         options = RunOptions(
             plans=tuple(one.id if isinstance(one, Plan) else one for one in plans) if plans is not None else None,
@@ -406,15 +416,17 @@ class AsyncHarness:
             raise errors.SecondRunError(self.root, note_of(lease))
         try:
             project = self._project_of(options)
+            if (configured := self.store.config().worker) is not None:
+                driver_named(configured)
+            exact = self._exact(options, project)
             record = self.store.runs.unfinished()
-            if record is not None and _goes_on(record.options, options) and options.policies:
-                record = record.replace(options=record.options.replace(policies=options.policies))
-            if record is not None and not _goes_on(record.options, options):
-                self.store.runs.end(record.id, "stopped")
-                record = None
-            if record is None:
+            if record is not None and _goes_on(record.options, exact):
+                record = record.replace(options=_with_news(record.options, exact))
+            else:
+                if record is not None:
+                    self.store.runs.end(record.id, "stopped")
                 self.store.write_default_config()
-                record = self.store.runs.create(f"run-{self.store.new_id()[:8]}", self._exact(options, project))
+                record = self.store.runs.create(f"run-{self.store.new_id()[:8]}", exact)
             return Runner(self.host, self.desk, project, record)
         except BaseException:
             release(lease)
@@ -461,6 +473,13 @@ def _goes_on(earlier: RunOptions, now: RunOptions) -> bool:
         and now.inline_plans == earlier.inline_plans
         and (not now.params or now.params == earlier.params)
         and (not now.again or earlier.again)
+    )
+
+
+def _with_news(earlier: RunOptions, now: RunOptions) -> RunOptions:
+    """What an unfinished run is to go on with: how many at a time and who answers may differ from before."""
+    return earlier.replace(
+        max_parallel=now.max_parallel or earlier.max_parallel, policies=now.policies or earlier.policies
     )
 
 

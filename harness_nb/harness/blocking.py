@@ -205,10 +205,12 @@ class Harness:
         root = Path(project).expanduser().resolve()
         with cls._opening:
             found = cls._opened.get(root)
-            if found is None:
+            if found is None or found._served.done():
                 found = super().__new__(cls)
                 found._start(root, credentials, door)
                 cls._opened[root] = found
+        if credentials is not None:
+            found._twin.desk.use(credentials)
         if trust:
             found.trust()
         assert isinstance(found, cls)

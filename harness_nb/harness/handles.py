@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
+from harness_nb.errors import HarnessClosedError
 from harness_nb.orchestrator import answers
 from harness_nb.sessions import Output, ask_shim, read_output
 
@@ -72,6 +73,9 @@ class AsyncSession:
 
         Raises: TimeoutError; the session goes on.
         """
+        record = await anyio.to_thread.run_sync(lambda: self.record)
+        if not record.live:
+            return record
         with _patience(timeout, f"session {self.id} goes on"):
             return await self._harness.host.wait_until_ended(self.id)
 
@@ -104,10 +108,12 @@ class AsyncQuestion:
 
         Raises: UnknownOptionError, AlreadyAnsweredError, QuestionExpiredError.
         """
-        answer = answers.answer(self.record, value, actor=self._harness.actor, notes=rationale)
-        if answer[0] == "credentials_provided" and answer[1]["found"]:
-            return await self.approve(notes=rationale)
-        return await self._settle(answer)
+        harness = self._harness
+
+        def answer() -> MessageRecord:
+            return harness.desk.answer(self.record, value, actor=harness.actor, door=harness.door, notes=rationale)
+
+        return await harness.announced(answer)
 
     async def approve(self, notes: str | None = None) -> MessageRecord:
         """Say yes: verified, the recommended option, done, or look the credentials up and hand them over.
@@ -174,10 +180,11 @@ class AsyncRun:
     async def wait(self, timeout: float | None = None) -> RunReport:
         """Wait for the run's end and return its report.
 
-        Raises: TimeoutError; the run goes on.
+        Raises: TimeoutError, and the run goes on; HarnessClosedError when the harness was closed meanwhile.
         """
-        with _patience(timeout, f"run {self.id} goes on"):
-            await self._ended.wait()
+        if not self.ended:
+            with _patience(timeout, f"run {self.id} goes on"):
+                await self._ended.wait()
         if self._error is not None:
             raise self._error
         return self.report
@@ -195,7 +202,10 @@ class AsyncRun:
         try:
             await self._runner.run()
         except Exception as error:
-            self._error = error
+            self._error = _only(error)
+        except BaseException:
+            self._error = HarnessClosedError()
+            raise
         finally:
             on_end()
             self._ended.set()
@@ -203,6 +213,13 @@ class AsyncRun:
 
     def __repr__(self) -> str:
         return f"<run {self.id}: {self.report.headline}>"
+
+
+def _only(error: Exception) -> Exception:
+    """Return what went wrong without the groups around it, if it was one thing."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 class _patience:  # noqa: N801 — reads as a verb where it is used

@@ -54,7 +54,12 @@ class LoopThread:
         return self._portal
 
     def call(self, function: Callable[..., Awaitable[T]], *values: Any) -> T:
-        """Run a coroutine on the loop and block for its result; an interrupt ends it, and goes on to the caller."""
+        """Run a coroutine on the loop and block for its result; an interrupt ends it, and goes on to the caller.
+
+        Raises: RuntimeError on the loop's own thread, which would wait for itself for ever.
+        """
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("This blocks, and runs on the loop that it waits for. Use AsyncHarness there.")
         future: Future[T] = self.portal.start_task_soon(function, *values)
         try:
             return future.result()

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 POLICY = "policy"
 """Who answers, as the journal and the worker read it."""
 
+LOOK_AGAIN = 1.0
+"""Seconds until the next try after the questions could not be read."""
+
 
 class PolicyAnswers:
     """Applies policies to every open question of the project, the first match to each."""
@@ -37,9 +40,15 @@ class PolicyAnswers:
         """Answer what is due until cancelled; woken by changes and by the next moment that something is due."""
         while True:
             changed = self._host.changes.next
-            wait = await anyio.to_thread.run_sync(self.apply)
+            wait = await anyio.to_thread.run_sync(self._try_to_apply)
             with anyio.move_on_after(wait):
                 await changed.wait()
+
+    def _try_to_apply(self) -> float | None:
+        try:
+            return self.apply()
+        except (HarnessError, OSError):  # the journal is busy, say: no reason to end a run
+            return LOOK_AGAIN
 
     def apply(self) -> float | None:
         """Answer what is due now, and return the seconds until the next is."""
@@ -62,8 +71,7 @@ class PolicyAnswers:
             if policy.do == "abort":
                 self._desk.settle(question, answers.abort(question, "a policy says so"), actor=POLICY, door=POLICY)
             elif policy.do == "answer" and policy.answer is not None:
-                answer = answers.answer(question, policy.answer, actor=POLICY)
-                self._desk.settle(question, answer, actor=POLICY, door=POLICY)
+                self._desk.answer(question, policy.answer, actor=POLICY, door=POLICY, strict=False)
             else:
                 self._desk.approve(question, actor=POLICY, door=POLICY, strict=False)
         except (AlreadyAnsweredError, QuestionExpiredError):
@@ -75,3 +83,4 @@ class PolicyAnswers:
         if question.id not in self._reminded:
             self._reminded.add(question.id)
             self._store.events.add(kind, session_id=question.session_id, data={"question": question.id, **data})
+            self._store.ring()

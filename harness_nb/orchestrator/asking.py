@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
-from harness_nb.errors import UnknownMessageKindError
+from harness_nb.errors import QuestionExpiredError, UnknownMessageKindError
 from harness_nb.protocol.files import CHECKPOINT_TYPES
 from harness_nb.protocol.messages import parse_worker_message
 from harness_nb.protocol.records import SessionRecord
@@ -33,7 +33,7 @@ async def ask(
 
     The question is open while this process lives and waits; it expires with it.
 
-    Raises: UnknownMessageKindError, InvalidMessageError.
+    Raises: UnknownMessageKindError, InvalidMessageError, QuestionExpiredError when somebody ended the session.
     """
     message_type = KINDS.get(kind, kind)
     if message_type not in CHECKPOINT_TYPES:
@@ -78,10 +78,17 @@ async def ask(
 
 
 async def _answer_to(host: SessionHost, message_id: str) -> MessageRecord:
-    session_id = host.store.messages.get(message_id).session_id
+    store = host.store
+
+    def look() -> MessageRecord | None:
+        question = store.messages.get(message_id)
+        if question.status == "expired":
+            raise QuestionExpiredError(message_id)
+        return store.messages.take(question.session_id, message_id)
+
     while True:
         changed = host.changes.next
-        found = await anyio.to_thread.run_sync(host.store.messages.take, session_id, message_id)
+        found = await anyio.to_thread.run_sync(look)
         if found is not None:
             return found
         await changed.wait()

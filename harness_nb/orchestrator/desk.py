@@ -43,6 +43,10 @@ class Desk:
         folder = self.store.config().credentials_dir
         return CredentialProvider(self.store.layout.root / os.path.expanduser(folder) if folder else None)  # noqa: PTH111
 
+    def use(self, provider: CredentialProvider) -> None:
+        """Look credentials up there from now on."""
+        self._provider = provider
+
     def respond(
         self,
         message_type: str,
@@ -88,6 +92,25 @@ class Desk:
         kind, payload = answer
         return self.respond(kind, question.session_id, payload, in_response_to=question.id, actor=actor, door=door)
 
+    def answer(
+        self,
+        question: MessageRecord,
+        value: Any,
+        *,
+        actor: str,
+        door: str,
+        notes: str | None = None,
+        strict: bool = True,
+    ) -> MessageRecord:
+        """Answer with a plain value: an option's id or name, yes or no, or words.
+
+        Raises: what ``approve`` raises.
+        """
+        kind, payload = answers.answer(question, value, actor=actor, notes=notes)
+        if kind == "credentials_provided" and payload["found"]:
+            return self.approve(question, actor=actor, door=door, notes=notes, strict=strict)
+        return self.settle(question, (kind, payload), actor=actor, door=door)
+
     def approve(
         self, question: MessageRecord, *, actor: str, door: str, notes: str | None = None, strict: bool = True
     ) -> MessageRecord:
@@ -97,7 +120,7 @@ class Desk:
         """
         kind, payload = answers.approval(question, actor=actor, notes=notes)
         if kind == "credentials_provided":
-            earlier = self.store.messages.answer_to(question.id)
+            earlier = self.store.messages.answer_to(question.id, question.session_id)
             if earlier is not None:
                 raise already_answered(question.id, earlier)
             result = self._look_up(question)

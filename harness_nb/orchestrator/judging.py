@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import anyio.to_thread
 
 from harness_nb.orchestrator.asking import ask
+from harness_nb.plans.paths import read_paths
 from harness_nb.plans.summary import CheckLine, summary_target, write_summary
+from harness_nb.protocol.manifest import Manifest, parse_manifest
 from harness_nb.protocol.report import CheckResult, Report
 from harness_nb.sessions.launch import tool_environment
 
@@ -32,6 +36,7 @@ class Judge:
         self._desk = desk
         self._project = project
         self._run_id = run_id
+        self._committing = anyio.Lock()  # git locks its index: of two plans that end together one would fail
 
     async def plan(self, plan: Plan) -> Report:
         """Run what judges a plan; where that is nothing, ask a person once."""
@@ -43,18 +48,29 @@ class Judge:
         return await self._engine(plan).verify(manifest, plan.id)
 
     async def phase(self, number: str, plans: Iterable[Plan]) -> Report:
-        """Run the ``must_pass`` of a phase's plans together, once all of them are complete."""
+        """Run the checks of a phase's plans together, once all of them are complete."""
         reports = []
         for plan in plans:
-            if plan.frontmatter.must_pass:
-                manifest = {
-                    "must_pass": plan.frontmatter.must_pass,
-                    "api_base_url": plan.frontmatter.api_base_url,
-                    "ui_base_url": plan.frontmatter.ui_base_url,
-                    "timeout": plan.frontmatter.timeout,
-                }
+            manifest = self.phase_manifest(plan)
+            if manifest.must_pass:
                 reports.append(await self._engine(plan).verify(manifest, plan.id))
         return Report.combine(f"phase {number}", reports, at=self._host.store.clock())
+
+    def phase_manifest(self, plan: Plan) -> Manifest:
+        """Return what a plan adds to its phase's checks: its ``must_pass`` without those that a person has judged."""
+        from harness_nb.protocol.checks import HumanCheck
+
+        keys = ("must_pass", "api_base_url", "ui_base_url", "timeout")
+        manifest = parse_manifest({key: getattr(plan.frontmatter, key) for key in keys}, plan.path)
+        kept = tuple(spec for spec in manifest.must_pass if not isinstance(spec, HumanCheck))
+        return manifest.model_copy(update={"must_pass": kept})
+
+    def unchecked(self, number: str, error: Exception) -> Report:
+        """Return the report of a phase whose checks could not be run."""
+        now = self._host.store.clock()
+        sentence = f"the checks could not be run: {type(error).__name__}: {error}"
+        result = CheckResult(spec_id=f"phase-{number}", type="phase", passed=False, error=sentence, timestamp=now)
+        return Report.of(f"phase {number}", [result], started_at=now, completed_at=now)
 
     def _engine(self, plan: Plan) -> VerificationEngine:
         from harness_nb.verification import VerificationEngine
@@ -113,20 +129,50 @@ class Judge:
         return target
 
     async def commit(self, progress: PlanProgress, summary: Path | None) -> str | None:
-        """Commit a plan's files with git, and return why that failed, or None."""
-        paths = [*progress.plan.writes, *([str(summary)] if summary else [])]
-        message = f"Complete {progress.plan.id}: {progress.plan.title}"
-        commands = (["git", "add", "-A", "--", *paths], ["git", "commit", "-q", "-m", message, "--", *paths])
-        for command in commands:
-            done = await anyio.to_thread.run_sync(self._git, command)
-            if done.returncode:
-                return (done.stderr or done.stdout).strip() or f"{' '.join(command[:2])} failed"
-        return None
+        """Commit a plan's files with git, and return why that failed, or None.
 
-    def _git(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        What the plan names and is not there, or is ignored, is left out; where nothing changed nothing is committed.
+        """
+        async with self._committing:
+            return await anyio.to_thread.run_sync(self._commit, progress.plan, summary)
+
+    def _commit(self, plan: Plan, summary: Path | None) -> str | None:
+        wanted = [f":(glob){path.text}" for entry in plan.writes for path in read_paths(entry)]
+        if summary is not None:
+            wanted.append(f":(glob){summary.relative_to(self._project.root)}")
+        if not wanted:
+            return None
+        listed = self._git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *wanted)
+        if listed.returncode or not listed.stdout:
+            return _said(listed)
+        files = ("--pathspec-from-file=-", "--pathspec-file-nul")
+        added = self._git("add", "-A", *files, stdin=listed.stdout)
+        if added.returncode:
+            return _said(added)
+        if not self._git("diff", "--cached", "--quiet", "--", *wanted).returncode:
+            return None
+        message = f"Complete {plan.id}: {plan.title}"
+        return _said(self._git("commit", "-q", "-m", message, *files, stdin=listed.stdout))
+
+    def _git(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        environment = dict(os.environ)
+        if stdin:
+            environment["GIT_LITERAL_PATHSPECS"] = "1"  # names of files, which may hold brackets and stars
         return subprocess.run(
-            command, cwd=self._project.root, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+            ["git", *arguments],
+            cwd=self._project.root,
+            capture_output=True,
+            text=True,
+            check=False,
+            input=stdin,
+            env=environment,
         )
+
+
+def _said(done: subprocess.CompletedProcess[str]) -> str | None:
+    if not done.returncode:
+        return None
+    return (done.stderr or done.stdout).strip() or f"git {done.args[1]} failed"
 
 
 def _for_person(spec: Any) -> tuple[str, list[str]]:

@@ -34,6 +34,7 @@ class PlanProgress:
     report: Report | None = None
     verified: bool | None = None
     earlier: bool = False
+    by_verdict: bool = False
     context: str | None = None
     retry_at: float | None = None
 
@@ -41,6 +42,11 @@ class PlanProgress:
     def session_id(self) -> str | None:
         """The newest attempt's session."""
         return self.attempts[-1].id if self.attempts else None
+
+    @property
+    def judged(self) -> bool:
+        """Whether the plan is complete because a run judged it, and not only by a summary that was there."""
+        return self.state == "complete" and (bool(self.attempts) or self.by_verdict)
 
     def keep(self, session: SessionRecord) -> None:
         """Note how an attempt stands now."""

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from harness_nb.orchestrator.progress import PlanProgress
 from harness_nb.protocol.report import Report
 from harness_nb.sessions import DRIVERS, driver_named, result_of
+from harness_nb.sessions.ending import is_alive
 
 if TYPE_CHECKING:
     from harness_nb.plans.project import Project
     from harness_nb.protocol.files import Config
     from harness_nb.protocol.plans import Plan
-    from harness_nb.protocol.records import RunRecord, SessionRecord
+    from harness_nb.protocol.records import EventRecord, RunRecord, SessionRecord
     from harness_nb.store import Store
+
+
+PHASE_CHECKED = "phase_checked"
+"""The event that says what a phase's own checks found."""
+
+
+NEVER_STARTED = "the process that was starting it died before it could"
+"""Why such a session failed; it did nothing, so it counts as no attempt."""
+
+LAUNCH_PATIENCE = 5.0
+"""Seconds that a shim whose starter died is given to appear; it takes tens of milliseconds."""
 
 
 def restore(store: Store, project: Project, record: RunRecord, config: Config) -> dict[str, PlanProgress]:
@@ -36,6 +49,49 @@ def choose_worker(plan: Plan, named: str | None) -> tuple[str | None, str | None
     return (None, refusal) if refusal else (driver.name, None)
 
 
+def retry_context(failed: SessionRecord) -> str:
+    """Return what the next attempt is told of the one before."""
+    return f"The attempt before failed: {failed.reason}"
+
+
+def await_launches(store: Store, run_id: str) -> None:
+    """Wait for the sessions that a dead process was just starting, and give up those that never come.
+
+    Only for whoever holds the lease: nobody else starts sessions of this run any more.
+    """
+    limit = time.monotonic() + LAUNCH_PATIENCE
+    while starting := [one for one in store.sessions.select(run_id=run_id, live=True) if _is_nowhere(store, one)]:
+        if time.monotonic() >= limit:
+            for one in starting:
+                store.sessions.end(one.id, state="failed", reason=NEVER_STARTED)
+            return
+        time.sleep(0.02)
+
+
+def _is_nowhere(store: Store, session: SessionRecord) -> bool:
+    absent = session.state == "initializing" and not store.layout.session(session.id).shim.exists()
+    return absent and not is_alive(store, session.id)
+
+
+def settled_phases(store: Store, project: Project, record: RunRecord) -> dict[str, Report | None]:
+    """Return the phases whose own checks passed after all that was judged there, with the reports of this run.
+
+    One that was checked in an earlier run stays settled and has no report in this one.
+    """
+    phase_of = {plan.id: plan.phase for plan in project.plans}
+    judged: dict[str, int] = {}
+    checked: dict[str, EventRecord] = {}
+    for event in store.events.select(kind="judged"):
+        judged[phase_of.get(str(event.plan_id), "")] = event.seq
+    for event in store.events.select(kind=PHASE_CHECKED):
+        checked[event.data["phase"]] = event
+    return {
+        phase: Report.model_validate(event.data["report"]) if event.run_id == record.id else None
+        for phase, event in checked.items()
+        if event.data["passed"] and event.seq > judged.get(phase, 0)
+    }
+
+
 class _Restoration:
     def __init__(self, store: Store, project: Project, record: RunRecord, config: Config) -> None:
         self.store = store
@@ -45,7 +101,8 @@ class _Restoration:
 
     def plans(self) -> dict[str, PlanProgress]:
         options = self.record.options
-        held = self.project.graph.held(() if options.again else self.project.completed)
+        again = set(options.plans or ()) or {plan.id for plan in self.project.plans}
+        held = self.project.graph.held(self.project.completed - (again if options.again else set()))
         found = {}
         for plan in self.project.plans:
             progress = PlanProgress(plan, selected=options.plans is None or plan.id in options.plans)
@@ -59,6 +116,7 @@ class _Restoration:
         done_before = progress.plan.id in self.project.completed
         every = self.store.sessions.select(plan_id=progress.plan.id)
         attempts = [one for one in every if one.task_type in ("execute", "research") and one.worker != "python"]
+        attempts = [one for one in attempts if one.reason != NEVER_STARTED]
         ours = [one for one in attempts if one.run_id == self.record.id or one.live]
         if ours:
             progress.attempts = ours
@@ -67,6 +125,9 @@ class _Restoration:
             last = attempts[-1]
             if last.verdict in ("passed", "unverified"):
                 self._mark_earlier(progress, last)
+            elif last.verdict is None and last.state == "completed" and last.run_id is not None:
+                progress.attempts = [last]  # an earlier run was stopped before it could judge this
+                self._restore_attempt(progress, last)
         elif done_before and not self._fresh(progress):
             progress.state, progress.earlier = "complete", True
             progress.verified = progress.plan.id in self.project.verified_plans or None
@@ -75,7 +136,7 @@ class _Restoration:
         return progress.selected and self.record.options.again
 
     def _mark_earlier(self, progress: PlanProgress, last: SessionRecord) -> None:
-        progress.state, progress.earlier = "complete", True
+        progress.state, progress.earlier, progress.by_verdict = "complete", True, True
         progress.verified = True if last.verdict == "passed" else None
         progress.report = Report.model_validate(last.report) if last.report else None
 
@@ -87,10 +148,10 @@ class _Restoration:
         elif last.verdict in ("passed", "unverified"):
             progress.state, progress.verified = "complete", True if last.verdict == "passed" else None
         elif len(progress.attempts) <= self.config.max_retries and self._may_retry(last):
-            progress.state = "waiting"
+            progress.state, progress.context = "waiting", retry_context(last)
         else:
             progress.state, progress.reason = "failed", last.reason or "verification failed"
-            progress.verified = False if last.state == "completed" else None
+            progress.verified = False if last.report else None
 
     def _may_retry(self, last: SessionRecord) -> bool:
         result = result_of(self.store, last.id)

@@ -3,10 +3,14 @@
 A run is resumable at any moment, since nothing but the journal counts: sessions that live are adopted, those that ended
 unjudged are judged, and what a plan's attempts say decides where it stands. So a run that lost its process goes on with
 the same attempts when ``run()`` is called again.
+
+Each plan is carried by a task of its own, and the check of a phase by another: whatever goes wrong there, also what
+nobody foresaw, fails that plan or that phase and leaves the others alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,26 +18,24 @@ import anyio.to_thread
 
 from harness_nb.errors import HarnessError
 from harness_nb.orchestrator.answering import PolicyAnswers
+from harness_nb.orchestrator.attempts import next_attempt, task_message
 from harness_nb.orchestrator.judging import Judge
 from harness_nb.orchestrator.progress import PlanProgress, Publisher
-from harness_nb.orchestrator.restore import restore
+from harness_nb.orchestrator.restore import PHASE_CHECKED, await_launches, restore, retry_context, settled_phases
 from harness_nb.orchestrator.scheduler import Decision, Gate, Limits, PlanFacts, decide
-from harness_nb.protocol.messages import AssignTask, AssignTaskPayload
 from harness_nb.protocol.outcome import RunReport
-from harness_nb.protocol.records import SessionRecord
-from harness_nb.protocol.report import Report
 from harness_nb.sessions import Assignment, result_of
 from harness_nb.sessions.host import Changes
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Awaitable, Callable, Iterator
 
     from anyio.abc import TaskGroup
 
     from harness_nb.orchestrator.desk import Desk
     from harness_nb.plans.project import Project
-    from harness_nb.protocol.plans import Plan
-    from harness_nb.protocol.records import RunRecord
+    from harness_nb.protocol.records import RunRecord, RunState, SessionRecord
+    from harness_nb.protocol.report import Report
     from harness_nb.sessions.host import SessionHost
 
 
@@ -59,21 +61,21 @@ class Runner:
         self.changes = Changes()
         self._moved = anyio.Event()
         self._tasks: TaskGroup | None = None
+        self._judging: set[anyio.CancelScope] = set()
+        self._unpublished: str | None = None
 
     @property
     def report(self) -> RunReport:
-        """How the run stands now."""
-        plans = tuple(one.outcome() for one in self.plans.values() if one.selected)
-        failed_phase = any(not report.passed for report in self.phases.values())
-        passed = all(one.state == "complete" for one in plans) and not failed_phase
-        ended = not any(one.state in ("running", "verifying", "waiting") for one in plans)
-        state = "stopped" if self.stopping else ("passed" if passed else "failed") if ended else "running"
+        """How the run stands now; it has passed or failed only once it has ended."""
+        return self._report(self.record.state)
+
+    def _report(self, state: str) -> RunReport:
         return RunReport(
             run_id=self.record.id,
             state=state,
-            passed=passed,
-            plans=plans,
-            phases=self.phases,
+            passed=state == "passed",
+            plans=tuple(one.outcome() for one in self.plans.values() if one.selected),
+            phases=dict(self.phases),
             started_at=self.record.created_at,
             completed_at=self.record.ended_at,
         )
@@ -84,62 +86,103 @@ class Runner:
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             for progress in self.plans.values():
-                if progress.state in ("running", "verifying"):
-                    tasks.start_soon(self._see_through, progress)
+                if progress.state == "running":
+                    tasks.start_soon(self._carry, progress, self._see_through)
             policies = (*self.record.options.policies, *self.config.policies)
             tasks.start_soon(PolicyAnswers(self.host, self.desk, policies).serve)
             await self._steer()
             tasks.cancel_scope.cancel()
-        report = self.report
-        state = "stopped" if self.stopping else "passed" if report.passed else "failed"
-        self.record = await anyio.to_thread.run_sync(self.store.runs.end, self.record.id, state, report.to_wire())
+        state = self._end_state()
+        report = self._report(state).to_wire()
+        self.record = await anyio.to_thread.run_sync(self.store.runs.end, self.record.id, state, report)
         await self._publish()
         await self.host.announce()
-        return self.report.replace(state=state)
+        return self.report
+
+    def _end_state(self) -> RunState:
+        plans = [one for one in self.plans.values() if one.selected]
+        checked = "failed" not in self._gates.values() and "due" not in self._gates.values()
+        if plans and checked and all(one.state == "complete" for one in plans):
+            return "passed"
+        return "stopped" if self.stopping else "failed"
 
     async def stop(self) -> None:
         """Start nothing more, end the sessions of this run, and let it come to its end."""
         self.stopping = True
         self._move()
+
+    def _wind_up(self) -> None:
+        """End what runs; whoever is just beginning looks at ``stopping`` itself."""
+        assert self._tasks is not None
+        for scope in self._judging:  # a verification may wait for a person for ever
+            scope.cancel()
         for progress in self.plans.values():
-            if progress.state == "running" and progress.session_id:
-                await self.host.end(progress.session_id, by="stop")
+            if progress.state == "running":
+                self._tasks.start_soon(self._end_session, str(progress.session_id))
+
+    async def _end_session(self, session_id: str) -> None:
+        with contextlib.suppress(HarnessError):  # it is not there yet, or cannot be reached: its end is awaited anyway
+            await self.host.end(session_id, by="stop")
+
+    @contextlib.contextmanager
+    def _until_stop(self) -> Iterator[anyio.CancelScope]:
+        with anyio.CancelScope() as scope:
+            self._judging.add(scope)
+            if self.stopping:
+                scope.cancel()
+            try:
+                yield scope
+            finally:
+                self._judging.discard(scope)
 
     # --- steering ----------------------------------------------------------------------------
 
     async def _steer(self) -> None:
+        winding_up = False
         while True:
             moved = self._moved
-            decision = decide(
-                {name: self._facts(one) for name, one in self.plans.items()},
-                gates=self._gates,
-                limits=Limits(
-                    self.record.options.max_parallel or self.config.max_parallel_executions,
-                    self.config.max_parallel_research,
-                ),
-                stopping=self.stopping,
-            )
+            if self.stopping and not winding_up:
+                winding_up = True
+                self._wind_up()
+            decision = self._decide()
             self._apply(decision)
-            await self._publish()
+            await self._publish()  # before anything starts, so that a worker finds its own files among the active ones
             if decision.finished:
                 return
+            self._launch(decision)
             if decision.start or decision.check:
                 continue
             with anyio.move_on_after(decision.wake_in):
                 await moved.wait()
 
+    def _decide(self) -> Decision:
+        return decide(
+            {name: self._facts(one) for name, one in self.plans.items()},
+            gates=self._gates,
+            limits=Limits(
+                self.record.options.max_parallel or self.config.max_parallel_executions,
+                self.config.max_parallel_research,
+            ),
+            stopping=self.stopping,
+        )
+
     def _apply(self, decision: Decision) -> None:
-        assert self._tasks is not None
         for name, progress in self.plans.items():
             if progress.state in ("waiting", "held") and progress.selected:
                 progress.state = "held" if name in decision.held else "waiting"
                 progress.reason = decision.held.get(name) or decision.waiting.get(name)
         for name in decision.start:
-            self.plans[name].state = "running"
-            self.plans[name].reason = None
-            self._tasks.start_soon(self._begin, self.plans[name])
+            progress = self.plans[name]
+            progress.state, progress.reason = "running", None
+            progress.keep(next_attempt(progress, self.record.id, self.store.new_id(), self.store.clock()))
         for phase in decision.check:
             self._gates[phase] = "checking"
+
+    def _launch(self, decision: Decision) -> None:
+        assert self._tasks is not None
+        for name in decision.start:
+            self._tasks.start_soon(self._carry, self.plans[name], self._begin)
+        for phase in decision.check:
             self._tasks.start_soon(self._check_phase, phase)
 
     def _facts(self, progress: PlanProgress) -> PlanFacts:
@@ -163,48 +206,73 @@ class Runner:
         moved.set()
 
     async def _publish(self) -> None:
+        """Show where everything stands; a view that cannot be written stops no work."""
         self.changes.happened()
-        await anyio.to_thread.run_sync(self._publisher.publish, self.plans)
+        try:
+            await anyio.to_thread.run_sync(self._publisher.publish, self.plans)
+        except (HarnessError, OSError) as error:
+            if self._unpublished != str(error):
+                self._unpublished = str(error)
+                await self._say("publishing_failed", str(error))
+
+    async def _say(self, kind: str, reason: str, plan_id: str | None = None, **data: object) -> None:
+        def say() -> None:
+            with contextlib.suppress(HarnessError):
+                more = {"reason": reason, **data}
+                self.store.events.add(kind, run_id=self.record.id, plan_id=plan_id, data=more)
+
+        await anyio.to_thread.run_sync(say)
 
     def _take_up(self) -> None:
+        await_launches(self.store, self.record.id)
         self.plans = restore(self.store, self.project, self.record, self.config)
-        checked = [one.data for one in self.store.events.select(kind="phase_checked") if one.run_id == self.record.id]
-        self.phases = {one["phase"]: Report.model_validate(one["report"]) for one in checked if one["passed"]}
-        for phase in dict.fromkeys(plan.phase for plan in self.project.plans):
+        settled = settled_phases(self.store, self.project, self.record)
+        self.phases = {phase: report for phase, report in settled.items() if report is not None}
+        for phase in self._phases_that_matter():
             members = [one for one in self.plans.values() if one.plan.phase == phase]
-            if phase not in self.phases and any(one.attempts and one.state == "complete" for one in members):
+            if phase not in settled and any(one.judged for one in members):
                 self._open_gate(phase)
+
+    def _phases_that_matter(self) -> dict[str, None]:
+        """The phases of this run's plans, and those that they wait for."""
+        found: dict[str, None] = {}
+        for one in self.plans.values():
+            if one.selected:
+                found[one.plan.phase] = None
+                before = self.project.graph.dependencies_of(one.plan.id)
+                found |= {self.plans[name].plan.phase: None for name in before if name in self.plans}
+        return found
 
     # --- one plan ----------------------------------------------------------------------------
 
-    async def _begin(self, progress: PlanProgress) -> None:
+    async def _carry(self, progress: PlanProgress, step: Callable[[PlanProgress], Awaitable[None]]) -> None:
+        """Take a step with a plan; what goes wrong fails this plan and no other."""
         try:
-            await self._start(progress)
-        except HarnessError as error:
-            progress.state, progress.reason = "failed", str(error)
+            await step(progress)
+        except Exception as error:
+            foreseen = isinstance(error, HarnessError | OSError)
+            reason = str(error) if foreseen else f"{type(error).__name__}: {error}"
+            with contextlib.suppress(Exception):
+                await self._end_session(str(progress.session_id))  # what nobody sees through must not go on
+                await self._record_verdict(progress, "failed", reason)
+            progress.state, progress.reason = "failed", reason
+        finally:
             self._move()
+
+    async def _begin(self, progress: PlanProgress) -> None:
+        session = progress.attempts[-1]
+        if self.stopping:
+            progress.attempts.remove(session)
+            progress.state = "waiting"
             return
+        await self._start(progress, session)
         await self._see_through(progress)
 
-    async def _start(self, progress: PlanProgress) -> None:
-        plan = progress.plan
-        assert progress.worker is not None
-        session = SessionRecord(
-            id=f"{plan.id}-{self.store.new_id()[:8]}",
-            worker=progress.worker,
-            run_id=self.record.id,
-            plan_id=plan.id,
-            phase=plan.phase,
-            attempt=len(progress.attempts) + 1,
-            working_dir=".",
-            task_type="research" if plan.frontmatter.type == "research" else "execute",
-            created_at=self.store.clock(),
-        )
+    async def _start(self, progress: PlanProgress, session: SessionRecord) -> None:
+        plan, context = progress.plan, progress.context
         assignment = Assignment(
             plan=plan, params=self.record.options.params, task_type=session.task_type, attempt=session.attempt
         )
-        progress.keep(session)
-        context = progress.context
         started = await self.host.start(
             session,
             assignment,
@@ -218,20 +286,17 @@ class Runner:
         )
         progress.keep(started)
         self._move()
+        if self.stopping:
+            await self._end_session(session.id)
 
     async def _see_through(self, progress: PlanProgress) -> None:
-        """Wait for an attempt's end and judge it; what goes wrong fails this plan and no other."""
-        try:
-            session = await self.host.wait_until_ended(str(progress.session_id))
-            progress.keep(session)
-            if session.state == "completed":
-                await self._verify(progress)
-            else:
-                await self._fail_or_retry(progress, session)
-        except (HarnessError, OSError) as error:
-            progress.state, progress.reason = "failed", str(error)
-        finally:
-            self._move()
+        """Wait for an attempt's end and judge it."""
+        session = await self.host.wait_until_ended(str(progress.session_id))
+        progress.keep(session)
+        if session.state == "completed":
+            await self._verify(progress)
+        else:
+            await self._fail_or_retry(progress, session)
 
     async def _verify(self, progress: PlanProgress) -> None:
         if not self.config.verification_required:
@@ -239,32 +304,46 @@ class Runner:
             return
         progress.state = "verifying"
         self._move()
-        progress.report = await self._judge.plan(progress.plan)
-        progress.verified = progress.report.passed
-        if progress.report.passed:
+        with self._until_stop() as scope:
+            progress.report = await self._judge.plan(progress.plan)
+        if scope.cancelled_caught or progress.report is None:
+            progress.state, progress.reason = "aborted", "the run was stopped before this was verified"
+        elif progress.report.passed:
             await self._complete(progress, "passed")
         else:
             reason = f"verification failed: {_failures(progress.report)}"
-            await self._record_verdict(progress, "failed")
+            progress.verified = False
+            await self._record_verdict(progress, "failed", reason)
             progress.state, progress.reason = "failed", reason
 
     async def _complete(self, progress: PlanProgress, verdict: str) -> None:
         progress.verified = True if verdict == "passed" else None
-        summary = await anyio.to_thread.run_sync(self._judge.leave_summary, progress)
-        if self.config.auto_commit:
-            trouble = await self._judge.commit(progress, summary)
-            if trouble:
-                self.store.events.add("commit_failed", plan_id=progress.plan.id, data={"reason": trouble})
-                progress.reason = f"not committed: {trouble}"
+        progress.reason = await self._leave_behind(progress)
         await self._record_verdict(progress, verdict)
         progress.state = "complete"
         self._open_gate(progress.plan.phase)
 
-    async def _record_verdict(self, progress: PlanProgress, verdict: str) -> None:
+    async def _leave_behind(self, progress: PlanProgress) -> str | None:
+        """Write the summary and commit, and return what of that failed: it takes nothing from a plan that passed."""
+        try:
+            summary = await anyio.to_thread.run_sync(self._judge.leave_summary, progress)
+        except OSError as error:
+            await self._say("summary_failed", str(error), progress.plan.id)
+            return f"no summary was written: {error}"
+        trouble = await self._judge.commit(progress, summary) if self.config.auto_commit else None
+        if trouble:
+            await self._say("commit_failed", trouble, progress.plan.id)
+            return f"not committed: {trouble}"
+        return None
+
+    async def _record_verdict(self, progress: PlanProgress, verdict: str, reason: str | None = None) -> None:
         report = progress.report.to_wire() if progress.report else None
 
         def record() -> SessionRecord:
-            return self.store.sessions.update(str(progress.session_id), "judged", verdict=verdict, report=report)
+            session = self.store.sessions.get(str(progress.session_id))
+            return self.store.sessions.update(
+                session.id, "judged", verdict=verdict, report=report, reason=session.reason or reason
+            )
 
         progress.keep(await anyio.to_thread.run_sync(record))
         await self.host.announce()
@@ -279,9 +358,9 @@ class Runner:
         elif recoverable and len(progress.attempts) <= self.config.max_retries:
             delay = self.config.retry_delay * 2 ** (len(progress.attempts) - 1)
             progress.retry_at = anyio.current_time() + delay
-            progress.context = f"The attempt before failed: {session.reason}"
+            progress.context = retry_context(session)
             progress.state = "waiting"
-            self.store.events.add("retry", plan_id=progress.plan.id, data={"after": delay, "reason": session.reason})
+            await self._say("retry", session.reason or "", progress.plan.id, after=delay)
         else:
             progress.state = "failed"
 
@@ -294,40 +373,26 @@ class Runner:
     def _open_gate(self, phase: str) -> None:
         """Have a phase's own checks run once all of its plans are complete."""
         members = [one for one in self.plans.values() if one.plan.phase == phase]
-        has_checks = any(one.plan.frontmatter.must_pass for one in members)
+        has_checks = any(self._judge.phase_manifest(one.plan).must_pass for one in members)
         if self.config.verification_required and has_checks:
             self._gates[phase] = "due" if all(one.state == "complete" for one in members) else "open"
 
     async def _check_phase(self, phase: str) -> None:
+        plans = [one.plan for one in self.plans.values() if one.plan.phase == phase]
         try:
-            plans = [one.plan for one in self.plans.values() if one.plan.phase == phase]
-            report = await self._judge.phase(phase, plans)
+            with self._until_stop() as scope:
+                report = await self._judge.phase(phase, plans)
+            if scope.cancelled_caught:
+                self._gates[phase] = "due"
+                return
+        except Exception as error:
+            report = self._judge.unchecked(phase, error)
+        try:
             self.phases[phase] = report
             self._gates[phase] = "open" if report.passed else "failed"
-            self.store.events.add(
-                "phase_checked", run_id=self.record.id, data={"phase": phase, "passed": report.passed}
-            )
+            await self._say(PHASE_CHECKED, "", phase=phase, passed=report.passed, report=report.to_wire())
         finally:
             self._move()
-
-
-def task_message(
-    message_id: str, session: SessionRecord, plan: Plan, spec_dir: str, context: str | None, now: datetime
-) -> AssignTask:
-    """Return the message that gives a session its plan."""
-    return AssignTask(
-        id=message_id,
-        session_id=session.id,
-        timestamp=now,
-        payload=AssignTaskPayload(
-            phase=plan.phase,
-            plan=plan.id,
-            plan_path=plan.path or "",
-            spec_dir=spec_dir,
-            task_type=session.task_type,
-            context=context,
-        ),
-    )
 
 
 def _failures(report: Report) -> str:

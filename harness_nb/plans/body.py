@@ -16,8 +16,8 @@ from typing import Any
 from harness_nb.plans.paths import listed_paths
 from harness_nb.protocol.plans import DecisionOption, RunBlock, Task, split_outside_parentheses
 
-_TASK = re.compile(r"^[ \t]*<task\b([^>\n]*)>", re.MULTILINE)
-_TASK_END = re.compile(r"^[ \t]*</tasks?>|(?<=>)[ \t]*</task>(?=[ \t]*\r?$)", re.MULTILINE)
+_TASK = re.compile(r"(?:^|(?<=</task>))[ \t]*<task\b([^>\n]*)>", re.MULTILINE)
+_TASK_END = re.compile(r"^[ \t]*</tasks?>|(?<=>)[ \t]*</task>(?=[ \t]*(?:\r?$|<task\b))", re.MULTILINE)
 _ATTRIBUTE = re.compile(r"""([A-Za-z_][\w:.-]*)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _ELEMENTS = (
     "name|title|files|read_first|behavior|implementation|action|verify|automated|acceptance_criteria|done|"
@@ -27,6 +27,7 @@ _OPEN = re.compile(rf"(?:^[ \t]*|>[ \t]*)<({_ELEMENTS})(?=[\s>])[^>\n]*>", re.MU
 _NEXT = re.compile(rf"^[ \t]*</?(?:{_ELEMENTS})>", re.MULTILINE)
 _RUN = re.compile(r"^[ \t]*<run(?=[\s/>])([^>\n]*)>")
 _RUN_INSIDE = re.compile(r"^[ \t]*<run(?=[\s>])[^>\n]*>", re.MULTILINE)
+_RUN_WITHIN_LINE = re.compile(r"(?<=>)[ \t]*<run(?=[\s>])")
 _NOTHING_TO_RUN = "This <run> {}, so its task has nothing to run; {}"
 _RUN_END = re.compile(r"</run>[ \t]*\r?$", re.MULTILINE)
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})([^`\r\n]*)\r?$")
@@ -63,7 +64,11 @@ def read_body(text: str, first_line: int = 1) -> Body:
     heading = re.search(r"^# +(.+?)[ \t]*\r?$", text, re.MULTILINE)
     body = Body(clean(objective[1]) if objective else "", heading[1] if heading else "")
     for number, span in enumerate(_task_spans(text, first_line), 1):
-        body.tasks.append(_read_task(span, number, body.problems))
+        task = _read_task(span, number, body.problems)
+        body.tasks.append(task)
+        if not task.runs and _RUN_WITHIN_LINE.search(span.text):
+            sentence = _NOTHING_TO_RUN.format("does not begin its line", "give the tag a line of its own")
+            body.problems.append((span.line, sentence))
         if not span.closed:
             body.problems.append((span.line, "This <task> is never closed; end it with a line that is only </task>"))
     return body

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import Field, SecretStr, TypeAdapter, ValidationError
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_serializer
 
 from harness_nb.errors import InvalidMessageError, UnknownMessageTypeError
 from harness_nb.protocol.base import Timestamp, WireModel, problems_of
@@ -267,6 +267,10 @@ class CredentialsProvidedPayload(PlanPayload):
     error: str | None = None
     instructions: str | None = None
 
+    @field_serializer("credentials", when_used="json")
+    def _stored_without_values(self, _: dict[str, SecretStr]) -> dict[str, str]:
+        return {}  # not even stars: read back, those would pass for a value
+
 
 class AbortTaskPayload(PlanPayload):
     """The worker is to stop this task."""
@@ -375,4 +379,5 @@ def _parse(adapter: TypeAdapter[T], raw: object, known: tuple[str, ...]) -> T:
     try:
         return adapter.validate_python(raw)
     except ValidationError as error:
-        raise InvalidMessageError(str(name), problems_of(error)) from None
+        # The union's own tag is the first part of every location and tells a reader nothing.
+        raise InvalidMessageError(str(name), problems_of(error).replace(f"{name}.", "")) from None

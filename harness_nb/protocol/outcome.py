@@ -130,17 +130,18 @@ class RunReport(WireModel):
         Raises: RunFailedError, which names each plan that is not complete, and why.
         """
         if not self.passed:
-            raise RunFailedError(self.shortfalls)
+            raise RunFailedError(self.shortfalls or [self.headline])
         return self
 
     @property
     def shortfalls(self) -> list[str]:
         """One line for each plan that is not complete and each phase whose checks failed."""
-        plans = [f"{one.plan_id}: {one.state}: {one.reason}" for one in self.plans if one.state in NOT_DONE]
+        plans = [f"{one.plan_id}: {one.state}{_why(one)}" for one in self.plans if one.state in NOT_DONE]
         phases = [
-            f"phase {number}: {failure.spec_id}: {failure.error}"
+            f"phase {number}: {line}"
             for number, report in self.phases.items()
-            for failure in report.failures
+            if not report.passed
+            for line in _failures(report)
         ]
         return plans + phases
 
@@ -148,7 +149,8 @@ class RunReport(WireModel):
     def headline(self) -> str:
         """The run in one line."""
         done = sum(one.state == "complete" for one in self.plans)
-        return f"{'✓' if self.passed else '✕'} run {self.state}: {done} of {len(self.plans)} plans complete"
+        sign = "●" if self.state == "running" else "✓" if self.passed else "✕"
+        return f"{sign} run {self.state}: {done} of {len(self.plans)} plans complete"
 
     def __str__(self) -> str:
         width = max((len(one.plan_id) for one in self.plans), default=0)
@@ -169,3 +171,8 @@ class RunReport(WireModel):
 
 def _why(outcome: PlanOutcome) -> str:
     return f": {outcome.reason}" if outcome.reason else ""
+
+
+def _failures(report: Report) -> list[str]:
+    lines = [f"{failure.spec_id}: {failure.error or 'no reason was given'}" for failure in report.failures]
+    return lines or [report.reason or "its checks did not pass"]

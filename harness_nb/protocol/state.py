@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from harness_nb.protocol.base import WireModel
@@ -76,7 +77,8 @@ class ProjectState(WireModel):
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        yield f"{self.root}: {len(self.completed)} of {len(self.plans)} plans complete, {self.questions} questions open"
+        done = f"{len(self.completed)} of {len(self.plans)} plans complete"
+        yield f"{PurePath(self.root).name}: {done}, {self.questions} questions open"
         for phase in self.phases:
             note = ", verified" if phase.verified else ""
             yield f"  phase {phase.number} {phase.name}: {phase.completed_plans} of {len(phase.plans)}{note}"

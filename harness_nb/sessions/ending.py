@@ -31,9 +31,11 @@ def conclude(store: Store, session_id: str) -> SessionRecord | None:
     """Journal how a session ended, if it has; None where it goes on, or where that was known already."""
     session = store.sessions.get(session_id)
     folder = store.layout.session(session_id)
-    if not session.live or is_alive(store, session_id):
+    if not session.live:
         return None
-    ended = _exit(folder)
+    ended = _exit(folder)  # the last that a shim writes: it may hold its lock for a moment more
+    if ended is None and is_alive(store, session_id):
+        return None
     if ended is None and not folder.shim.exists() and _is_young(session, store.clock()):
         return None  # its launcher is just about to start it
     store.questions.settle(session_id)
@@ -68,17 +70,26 @@ def _verdict(ended: dict[str, Any] | None, result: SessionResult | None) -> tupl
     if "stoppedBy" in ended:
         return "failed", f"ended by {ended['stoppedBy']}"
     if code < 0:
-        return "failed", f"ended by signal {signal.Signals(-code).name}"
+        return "failed", f"ended by signal {_signal_name(-code)}"
     if result is not None and not result.success:
         return "failed", result.error or "its result says that it failed"
     return ("completed", None) if code == 0 else ("failed", f"exit status {code}")
 
 
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have a number alone
+        return str(number)
+
+
 def _exit(folder: SessionFolder) -> dict[str, Any] | None:
     try:
-        return read_json(folder.exit)
+        ended = read_json(folder.exit)
     except (FileNotFoundError, UnreadableFileError):
         return None
+    known = isinstance(ended.get("exitCode"), int) and isinstance(ended.get("endedAt"), int | float)
+    return ended if known else None
 
 
 def _result(folder: SessionFolder) -> SessionResult | None:

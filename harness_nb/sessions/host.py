@@ -114,7 +114,7 @@ class SessionHost:
         def begin() -> SessionRecord:
             self.store.sessions.create(session.replace(command=start.argv), actor=actor, door=door)
             folder = self.store.layout.session(session.id)
-            write_model(folder.assignment, assignment)
+            write_model(folder.assignment, assignment, durable=False)  # a machine that stops ends its reader too
             if before_launch is not None:
                 before_launch()
             order = Launch(start.argv, self._cwd(session), {**start.env, **(env or {})}, credentials or {})
@@ -149,16 +149,22 @@ class SessionHost:
         session = await anyio.to_thread.run_sync(self.store.sessions.get, session_id)
         if not session.live:
             return session
-        folder = self.store.layout.session(session_id)
         if session.worker == "python":
             self.store.sessions.end(session_id, state="failed", reason=f"ended by {by}")
         else:
-            with contextlib.suppress(ShimFailedError):  # it has just ended by itself: what follows tells how
-                await anyio.to_thread.run_sync(lambda: ask_shim(folder, do="stop", by=by, grace=grace))
+            await self._ask_to_stop(session_id, by=by, grace=grace)
             await self.adopt()
         ended = await self.wait_until_ended(session_id)
         await self.announce()
         return ended
+
+    async def _ask_to_stop(self, session_id: str, **how: Any) -> None:
+        folder = self.store.layout.session(session_id)
+        while (await self._look(session_id)).live:
+            with contextlib.suppress(ShimFailedError):
+                await anyio.to_thread.run_sync(lambda: ask_shim(folder, do="stop", **how))
+                return
+            await anyio.sleep(LOOK_AGAIN)  # it is only just starting, or ended by itself this moment
 
     async def wait_until_ended(self, session_id: str) -> SessionRecord:
         """Wait for the end of a session, however long that takes."""
@@ -220,29 +226,40 @@ class SessionHost:
             await anyio.sleep(LOOK_AT_OTHERS if session.worker == "python" else LOOK_AGAIN)
 
     async def _watch_files(self) -> None:
-        from watchfiles import awatch
-
         while True:
             changed = self._followed_changed.next
-            folders = [self.store.layout.session(name).path for name in sorted(self._following)]
-            folders = [folder for folder in folders if folder.is_dir()]
+            names = sorted(self._following)
+            folders = [self.store.layout.session(name).path for name in names]
             if not folders:
                 await changed.wait()
                 continue
             stop = anyio.Event()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_relay, changed, stop)
-                async for found in awatch(
-                    *folders,
-                    watch_filter=lambda _, path: path.endswith(WATCHED),
-                    stop_event=stop,
-                    step=WATCH_STEP,
-                    debounce=WATCH_STEP,
-                    recursive=False,
-                ):
-                    for session_id in {path.rsplit("/", 2)[-2] for _, path in found}:
-                        await self._settle(session_id)
+                # Begins once the new watcher is in place: what came while there was none is found now.
+                tasks.start_soon(self._settle_all, names)
+                await self._notice_files(folders, stop)
                 tasks.cancel_scope.cancel()
+
+    async def _notice_files(self, folders: list[Path], stop: anyio.Event) -> None:
+        from watchfiles import awatch
+
+        try:
+            async for found in awatch(
+                *[folder for folder in folders if folder.is_dir()],
+                watch_filter=lambda _, path: path.endswith(WATCHED),
+                stop_event=stop,
+                step=WATCH_STEP,
+                debounce=WATCH_STEP,
+                recursive=False,
+            ):
+                await self._settle_all(sorted({path.rsplit("/", 2)[-2] for _, path in found}))
+        except OSError:  # a folder is gone, or the system's watches are all taken: look from time to time instead
+            await anyio.sleep(LOOK_AT_OTHERS)
+
+    async def _settle_all(self, names: list[str]) -> None:
+        for name in names:
+            await self._settle(name)
 
     async def _settle(self, session_id: str) -> None:
         """Let files take part; whoever waits is woken only if that changed something."""
@@ -257,5 +274,7 @@ class SessionHost:
 
 
 async def _relay(source: anyio.Event, target: anyio.Event) -> None:
-    await source.wait()
-    target.set()
+    try:
+        await source.wait()
+    finally:
+        target.set()

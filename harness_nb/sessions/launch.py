@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 SHIM = Path(__file__).with_name("shim.py")
 START_TIMEOUT = 30.0
+WHY_REFUSED = {
+    errno.ENOENT: "there is no such command",
+    errno.EACCES: "it is not an executable program",
+    errno.ENOEXEC: "it is not an executable program",
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ def launch(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]:
     if not order.cwd.is_dir():
         raise WorkingFolderNotFoundError(order.cwd)
     layout.bells.mkdir(parents=True, exist_ok=True, mode=0o700)
+    layout.session(session_id).exit.unlink(missing_ok=True)  # of an earlier life of the same session
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", os.fspath(SHIM)],
         stdin=subprocess.PIPE,
@@ -54,7 +60,7 @@ def launch(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]:
         cwd="/",
     )
     try:
-        reply, errors = process.communicate(json.dumps(_orders(layout, session_id, order)).encode(), START_TIMEOUT)
+        reply, errors = process.communicate(json.dumps(orders_for(layout, session_id, order)).encode(), START_TIMEOUT)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
@@ -62,7 +68,8 @@ def launch(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]:
     return _understand(session_id, order, reply, errors)
 
 
-def _orders(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]:
+def orders_for(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]:
+    """Return what a shim reads on its standard input."""
     folder = layout.session(session_id)
     environment = {**worker_environment(folder.path, session_id), **order.env, **order.credentials}
     return {
@@ -111,7 +118,6 @@ def _understand(session_id: str, order: Launch, reply: bytes, errors: bytes) -> 
         raise ShimFailedError(session_id, last[0]) from None
     if answer.pop("ok"):
         return answer
-    if answer.get("errno") in (errno.ENOENT, errno.EACCES, errno.ENOEXEC) and not answer.get("path"):
-        reason = "there is no such command" if answer["errno"] == errno.ENOENT else "it is not an executable program"
-        raise CommandNotFoundError(order.argv[0], reason)
+    if answer.get("command"):
+        raise CommandNotFoundError(order.argv[0], WHY_REFUSED.get(answer["errno"], str(answer["error"])))
     raise ShimFailedError(session_id, f"{answer.get('error')} {answer.get('path') or ''}".strip())

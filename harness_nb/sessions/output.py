@@ -32,18 +32,41 @@ class Output(WireModel):
 def read_output(path: Path, *, lines: int | None = 100, since: int | None = None) -> Output:
     """Return the last ``lines`` lines, or with ``since`` what came after that place; 1 MiB at the most.
 
-    Reads only as much of the file as it returns, however long the file is.
+    Reads only as much of the file as it returns, however long the file is. With ``since``, a character or a line end
+    that is only half there is left for the next call, so that the pieces add up to the whole.
     """
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             start = _start_of_tail(file.fileno(), size, lines) if since is None else min(max(since, 0), size)
             start = max(start, size - LIMIT) if since is None else start
-            file.seek(start)
-            data = file.read(min(size - start, LIMIT))
+            data = os.pread(file.fileno(), min(size - start, LIMIT), start)
     except FileNotFoundError:
         return Output(text="", start=0, end=0)
+    if since is not None:
+        data = data[: len(data) - _unfinished(data)]
+    elif start > 0 and start == size - LIMIT:  # not at the start of a line
+        skipped = _continued(data)
+        start, data = start + skipped, data[skipped:]
     return Output(text=data.decode("utf-8", errors="replace").replace("\r\n", "\n"), start=start, end=start + len(data))
+
+
+def _unfinished(data: bytes) -> int:
+    """Return how many bytes at the end belong to a line end or a character whose rest is still to come."""
+    if data.endswith(b"\r"):
+        return 1
+    for size in range(1, min(4, len(data) + 1)):
+        first = data[-size]
+        if first & 0b1100_0000 == 0b1000_0000:
+            continue
+        length = 4 if first >= 0xF0 else 3 if first >= 0xE0 else 2 if first >= 0xC0 else 1
+        return size if length > size else 0
+    return 0
+
+
+def _continued(data: bytes) -> int:
+    """Return how many bytes at the start belong to a character that began before."""
+    return next((n for n, byte in enumerate(data[:3]) if byte & 0b1100_0000 != 0b1000_0000), min(3, len(data)))
 
 
 def _start_of_tail(descriptor: int, size: int, lines: int | None) -> int:

@@ -6,15 +6,15 @@ only, since it must start in tens of milliseconds and stay small. It detaches it
 serves a Unix socket, and records how the worker ended.
 
 On the socket: one JSON object a line. ``do`` is ``input`` (``data``: base64), ``resize`` (``rows``, ``cols``),
-``stop`` (``grace``: seconds between the polite and the hard signal), ``signal`` (``number``), ``grant`` (``id``,
-``values``: credentials to hold in memory and to mask from now on), ``take`` (``id``: hands those values out) or
-``watch`` (lines ``{"output": size}`` and ``{"exit": …}`` follow by themselves). Each gets a line with ``ok`` back.
+``stop`` (``by``, ``grace``: seconds between the polite and the hard signal), ``signal`` (``number``), ``grant``
+(``id``, ``values``: credentials to hold in memory and to mask from now on), ``take`` (``id``: hands those values out)
+or ``watch`` (lines ``{"output": size}`` and ``{"exit": …}`` follow by themselves). Each gets a line with ``ok`` back.
 Credentials never touch the disk: they arrive over the socket or with the orders, and go out over the socket only.
 """
 
 from __future__ import annotations
 
-import base64
+import binascii
 import errno
 import fcntl
 import json
@@ -26,7 +26,12 @@ import struct
 import sys
 import termios
 import time
-from typing import Any
+
+TYPE_CHECKING = False  # typing and base64 would add a sixth to the time that it takes to start
+if TYPE_CHECKING:
+    from typing import Any
+
+    from harness_nb.sessions.masker import Masker
 
 READ_SIZE = 65536
 BATCH = 64
@@ -35,54 +40,14 @@ NOTIFY_EVERY = 0.02
 DRAIN_SILENCE = 0.2
 DRAIN_LIMIT = 2.0
 MAX_QUEUED_INPUT = 1 << 20
-HIDDEN = b"[credential:%s]"
+WORKER_DEFAULTS = (
+    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ,
+)  # fmt: skip
+"""Signals that a worker meets as a fresh program does, whatever this process or Python made of them."""
 
 
-class Masker:
-    """Replaces granted values in a byte stream, also where a value is split over two reads.
-
-    A tail that could be the start of a value is held back until the next bytes decide.
-    """
-
-    def __init__(self) -> None:
-        self._names: dict[bytes, bytes] = {}
-        self._held = b""
-        self._pattern: Any = None
-
-    def add(self, values: dict[str, str]) -> None:
-        """Mask these values from now on; one shorter than four characters would shred the output and is not."""
-        import re  # only sessions with credentials pay for it
-
-        for name, value in values.items():
-            raw = value.encode()
-            if len(raw) < 4:
-                continue
-            for form in {raw, raw.replace(b"\n", b"\r\n")}:
-                self._names.setdefault(form, name.encode())
-        forms = sorted(self._names, key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(map(re.escape, forms))) if forms else None
-
-    def feed(self, data: bytes) -> bytes:
-        """Return what may be written of everything that has come so far."""
-        if self._pattern is None:
-            return data
-        data = self._pattern.sub(lambda hit: HIDDEN % self._names[hit.group()], self._held + data)
-        keep = self._undecided(data)
-        self._held = data[len(data) - keep :]
-        return data[: len(data) - keep]
-
-    def flush(self) -> bytes:
-        """Return what is still held back, once nothing more can come."""
-        held, self._held = self._held, b""
-        return held
-
-    def _undecided(self, data: bytes) -> int:
-        longest = max(map(len, self._names)) - 1
-        for size in range(min(longest, len(data)), 0, -1):
-            tail = data[-size:]
-            if any(form.startswith(tail) for form in self._names):
-                return size
-        return 0
+class CommandRefused(OSError):  # noqa: N818 — an errno with its meaning, told to the launcher
+    """The system would not run the worker's command."""
 
 
 class Client:
@@ -115,14 +80,14 @@ class Shim:
 
     def __init__(self, orders: dict[str, Any]) -> None:
         self.orders = orders
-        self.masker = Masker()
+        self.masker: Masker | None = None  # only sessions with credentials pay for it
         self.granted: dict[str, dict[str, str]] = {}
         self.clients: dict[int, Client] = {}
         self.input = b""
         self.written = 0
         self.announced = 0
         self.announce_at = 0.0
-        self.kill_at: float | None = None
+        self.escalation: list[tuple[float, int]] = []
         self.stopped_by: str | None = None
         self.log_error: str | None = None
         self.poll = select.poll()
@@ -140,7 +105,7 @@ class Shim:
         self.server = self._listen(self.orders["socket"])
         self._wakeups()
         self.worker = self._spawn()
-        write_json(self.orders["info"], self.info())
+        write_json(self.orders["info"], self.info(), durable=False)
         for descriptor in (self.terminal, self.server.fileno(), self.wakeup):
             self.poll.register(descriptor, select.POLLIN)
 
@@ -155,8 +120,7 @@ class Shim:
         }
 
     def _listen(self, path: str) -> socket.socket:
-        if os.path.exists(path):
-            os.unlink(path)
+        remove(path)
         server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         server.bind(path)
         os.chmod(path, 0o600)
@@ -182,11 +146,11 @@ class Shim:
             self._become_worker(slave, report)
         os.close(slave)
         os.close(report)
-        failure = os.read(errors, 4096)
-        os.close(errors)
+        with os.fdopen(errors, "rb") as reader:
+            failure = reader.read()
         if failure:
             os.waitpid(worker, 0)
-            raise OSError(int(failure), os.strerror(int(failure)))
+            raise CommandRefused(*json.loads(failure))
         os.set_blocking(master, False)
         self.terminal = master
         return worker
@@ -198,12 +162,15 @@ class Shim:
             for target in (0, 1, 2):
                 os.dup2(slave, target)
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
+            for number in WORKER_DEFAULTS:
                 signal.signal(number, signal.SIG_DFL)
+            os.umask(self.orders["umask"])
             os.chdir(self.orders["cwd"])
             os.execvpe(self.orders["argv"][0], self.orders["argv"], self.orders["env"])
         except OSError as error:
-            os.write(report, str(error.errno).encode())
+            os.write(report, json.dumps([error.errno, error.strerror]).encode())
+        except (TypeError, ValueError) as error:  # what no program can be given, such as a zero byte
+            os.write(report, json.dumps([errno.EINVAL, str(error)]).encode())
         finally:
             os._exit(127)
 
@@ -215,15 +182,16 @@ class Shim:
             for descriptor, events in self.poll.poll(self._patience()):
                 self._handle(descriptor, events)
             self._announce()
-            if self.kill_at is not None and time.monotonic() >= self.kill_at:
-                self._signal(signal.SIGKILL)
-                self.kill_at = None
+            while self.escalation and time.monotonic() >= self.escalation[0][0]:
+                self._signal(self.escalation.pop(0)[1])
             ended, status = os.waitpid(self.worker, os.WNOHANG)
             if ended:
                 return self._finish(os.waitstatus_to_exitcode(status))
 
     def _patience(self) -> int | None:
-        moments = [m for m in (self.kill_at, self.announce_at if self.written > self.announced else None) if m]
+        moments = [moment for moment, _ in self.escalation[:1]]
+        if self.written > self.announced:
+            moments.append(self.announce_at)
         return max(0, int((min(moments) - time.monotonic()) * 1000) + 1) if moments else None
 
     def _handle(self, descriptor: int, events: int) -> None:
@@ -258,7 +226,8 @@ class Shim:
                 break
             chunks.append(chunk)
         if chunks:
-            self._append(self.masker.feed(b"".join(chunks)))
+            data = b"".join(chunks)
+            self._append(self.masker.feed(data) if self.masker else data)
         return alive
 
     def _append(self, data: bytes) -> None:
@@ -332,13 +301,13 @@ class Shim:
         try:
             request = json.loads(line)
             return {"ok": True, **(self._do(client, request) or {})}
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except Exception as error:  # whatever it was: no order may end the session
             return {"ok": False, "error": f"{type(error).__name__}: {error}"}
 
     def _do(self, client: Client, request: dict[str, Any]) -> dict[str, Any] | None:
         action = request["do"]
         if action == "input":
-            self._queue_input(base64.b64decode(request["data"]))
+            self._queue_input(binascii.a2b_base64(request["data"]))
         elif action == "resize":
             set_size(self.terminal, request["rows"], request["cols"])
         elif action == "signal":
@@ -363,19 +332,25 @@ class Shim:
         self.poll.modify(self.terminal, select.POLLIN | select.POLLOUT)
 
     def _grant(self, grant_id: str, values: dict[str, str]) -> None:
+        if self.masker is None:
+            self.masker = load_masker()
         self.masker.add(values)
         self.granted[grant_id] = values
 
     # --- end ---------------------------------------------------------------------------------
 
     def stop(self, by: str, grace: float) -> None:
-        """Ask the worker's processes to end, and make them end ``grace`` seconds later."""
+        """Ask the worker's processes to end, and make them end ``grace`` seconds later.
+
+        The hang-up, which interactive shells heed, comes half-way: at once it would end a program that is just
+        tidying up on being asked.
+        """
+        now = time.monotonic()
+        limit = min([now + grace, *(moment for moment, _ in self.escalation[-1:])])
+        self.escalation = [(now + (limit - now) / 2, signal.SIGHUP), (limit, signal.SIGKILL)]
         self.stopped_by = by
-        self._signal(signal.SIGHUP)
         self._signal(signal.SIGTERM)
         self._signal(signal.SIGCONT)
-        if self.kill_at is None:
-            self.kill_at = time.monotonic() + grace
 
     def _signal(self, number: int) -> None:
         for group in groups_of_session(self.worker):
@@ -386,7 +361,8 @@ class Shim:
 
     def _finish(self, code: int) -> None:
         self._drain()
-        self._append(self.masker.flush())
+        if self.masker is not None:
+            self._append(self.masker.flush())
         if self.stopped_by is not None:
             self._signal(signal.SIGKILL)
         ended: dict[str, Any] = {"exitCode": code, "endedAt": time.time(), "logBytes": self.written}
@@ -399,7 +375,7 @@ class Shim:
             client.connection.setblocking(True)
             client.connection.settimeout(1.0)
             client.send({"output": self.written, "exit": ended})
-        os.unlink(self.orders["socket"])
+        remove(self.orders["socket"])
         ring(self.orders["bells"])
 
     def _drain(self) -> None:
@@ -414,6 +390,16 @@ class Shim:
                     return
         except KeyError:  # the terminal had already ended before
             return
+
+
+def load_masker() -> Masker:
+    """Return a new masker from the file beside this one, which isolated Python does not look for by itself."""
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    try:
+        masker: Masker = __import__("masker").Masker()
+    finally:
+        sys.path.pop()
+    return masker
 
 
 def set_size(descriptor: int, rows: int, cols: int) -> None:
@@ -459,15 +445,24 @@ def boot_id() -> str | None:
         return None
 
 
-def write_json(path: str, content: dict[str, Any]) -> None:
-    """Write a file whole: a reader sees all of it or none."""
+def write_json(path: str, content: dict[str, Any], *, durable: bool = True) -> None:
+    """Write a file whole: a reader sees all of it or none; ``durable`` also waits for the disk."""
     temporary = f"{path}.{os.getpid()}.tmp"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(content, file)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def remove(path: str) -> None:
+    """Delete a file; somebody may have tidied up before."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
 
 
 def ring(bells: str) -> None:
@@ -490,13 +485,15 @@ def detach() -> bool:
     if os.fork():
         return False
     os.setsid()
-    os.umask(0o077)
     return True
 
 
 def say(message: dict[str, Any]) -> None:
     """Tell the launcher how the start went, and let go of its pipes."""
-    os.write(1, json.dumps(message).encode() + b"\n")
+    try:
+        os.write(1, json.dumps(message).encode() + b"\n")
+    except OSError:  # the launcher has died meanwhile; the session does not
+        pass
     nowhere = os.open(os.devnull, os.O_RDWR)
     for target in (0, 1, 2):
         os.dup2(nowhere, target)
@@ -507,12 +504,15 @@ def main() -> None:
     """Read the orders, detach, start and serve."""
     orders = json.loads(sys.stdin.buffer.read())
     if not detach():
-        return
+        os._exit(0)  # at once: its launcher waits for that too
+    orders["umask"] = os.umask(0o077)  # the worker's files are the user's business, ours are private
     shim = Shim(orders)
     try:
         shim.start()
     except OSError as error:
-        say({"ok": False, "errno": error.errno, "error": error.strerror, "path": error.filename})
+        refused = isinstance(error, CommandRefused)
+        reason = error.strerror or str(error)
+        say({"ok": False, "command": refused, "errno": error.errno, "error": reason, "path": error.filename})
         return
     say({"ok": True, **shim.info()})
     shim.run()

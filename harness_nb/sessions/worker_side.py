@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.errors import CredentialsNotDeliveredError, MessageNotFoundError, NotAWorkerError
+from harness_nb.errors import CredentialsNotDeliveredError, NotAWorkerError
 from harness_nb.protocol.messages import parse_worker_message
 from harness_nb.sessions.channel import ask_shim
 from harness_nb.store import Bell, Store
@@ -73,8 +73,8 @@ class WorkerSide:
 
         Raises: TimeoutError, MessageNotFoundError.
         """
-        if message_id is not None and self.store.messages.get(message_id).session_id != self.session_id:
-            raise MessageNotFoundError(message_id, self.session_id)
+        if message_id is not None:
+            self.store.messages.get(message_id, self.session_id)
         until = None if timeout is None else time.monotonic() + timeout
         bell = Bell(self.store.layout)  # listening before looking, so that nothing falls in between
         try:

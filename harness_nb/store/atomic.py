@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, TypeVar
+import stat
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
 from harness_nb.errors import UnreadableFileError
 from harness_nb.protocol.base import WireModel, problems_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 M = TypeVar("M", bound=WireModel)
 
@@ -30,9 +29,20 @@ def write_text(path: Path, text: str, *, durable: bool = True, mode: int = 0o644
             if durable:
                 os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError:
+    except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    if durable:
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the disk has a folder's new names; without that a power cut can take a rename back."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_model(path: Path, model: WireModel, *, durable: bool = True) -> None:
@@ -46,13 +56,30 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises: FileNotFoundError, UnreadableFileError.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
+            raise UnreadableFileError(path, "it is not a regular file")
+        text = path.read_text(encoding="utf-8-sig")
+        content = json.loads(text, parse_constant=_refuse_constant)
+        if "\\u" in text:
+            json.dumps(content, ensure_ascii=False).encode()
+    except FileNotFoundError:
+        raise
+    except UnicodeEncodeError:
+        raise UnreadableFileError(path, "it holds half a character (a lone surrogate)") from None
+    except RecursionError:
+        raise UnreadableFileError(path, "it is nested too deeply") from None
     except ValueError as error:  # both bad JSON and bad UTF-8
         line = getattr(error, "lineno", None)
         raise UnreadableFileError(path, str(error), line) from None
+    except OSError as error:
+        raise UnreadableFileError(path, error.strerror or str(error)) from None
     if not isinstance(content, dict):
         raise UnreadableFileError(path, f"it holds a {type(content).__name__} instead of an object")
     return content
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
 
 
 def read_model(path: Path, model: type[M]) -> M:
@@ -74,6 +101,38 @@ def same_file(one: Path, other: Path) -> bool:
         return False
 
 
+def is_blank(path: Path) -> bool:
+    """Say whether a file is empty, so most likely one that somebody is about to write.
+
+    Raises: FileNotFoundError.
+    """
+    found = path.lstat()
+    return stat.S_ISREG(found.st_mode) and found.st_size == 0
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder, none where there is no such folder; far quicker than a glob of a thousand."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208 — names alone
+    except FileNotFoundError:
+        return []
+
+
+def link_among(folder: Path, path: Path, but: str = "") -> Path | None:
+    """Return the JSON file of a folder, other than ``but``, that is a link to this very file; None for none."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    if found.st_nlink == 1:
+        return None
+    with os.scandir(folder) as entries:
+        others = [entry for entry in entries if entry.name.endswith(".json") and entry.name != but]
+    # the number in the folder's list is nearly always the file's own; some layered file systems show another
+    others.sort(key=lambda entry: entry.inode() != found.st_ino)
+    return next((Path(entry.path) for entry in others if same_file(path, Path(entry.path))), None)
+
+
 def link_if_absent(source: Path, target: Path) -> bool:
     """Give a file a second name unless that name is taken; never overwrites."""
     try:
@@ -81,3 +140,24 @@ def link_if_absent(source: Path, target: Path) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def move(path: Path, target: Path) -> bool:
+    """Rename a file into a folder that may have to be made; false where somebody else was faster."""
+    if path == target:
+        return path.exists()
+    target.parent.mkdir(exist_ok=True)
+    try:
+        if same_file(path, target):  # a rename between two links to one file would do nothing
+            path.unlink()
+        else:
+            path.rename(target)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def identity_of(path: Path) -> str:
+    """Return what stays the same while a file is renamed, and differs for the next file in its place."""
+    found = path.stat()
+    return f"{found.st_ino}:{found.st_mtime_ns}"

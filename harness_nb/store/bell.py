@@ -10,6 +10,8 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+from harness_nb.errors import UnwritableFolderError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -23,7 +25,13 @@ class Bell:
         self.path: Path = layout.bells / f"{os.getpid()}-{os.urandom(4).hex()}"
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.setblocking(False)
-        self.socket.bind(os.fspath(self.path))
+        try:
+            # systems clear their folders for temporary things now and then, whoever still uses one
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.socket.bind(os.fspath(self.path))
+        except OSError as error:
+            self.socket.close()
+            raise UnwritableFolderError(self.path.parent, error.strerror or str(error)) from None
 
     def drain(self) -> None:
         """Forget the rings that have come so far: one look serves them all."""

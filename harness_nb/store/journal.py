@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sqlite3
 import threading
+import time
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.errors import JournalBusyError, JournalDamagedError, UnwritableFolderError
+from harness_nb.errors import HarnessClosedError, JournalBusyError, JournalDamagedError, UnwritableFolderError
+from harness_nb.store.layout import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +30,10 @@ NETWORK_FILE_SYSTEMS = frozenset({
     "9p", "afs", "beegfs", "ceph", "cifs", "davfs", "fuse.davfs2", "fuse.gcsfuse", "fuse.glusterfs", "fuse.rclone",
     "fuse.s3fs", "fuse.sshfs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "orangefs", "smb3", "smbfs",
 })  # fmt: skip
+
+
+_ESCAPED = re.compile(rb"\\([0-3][0-7]{2})")
+"""How the list of mounts writes a blank and the like in a path."""
 
 
 class Journal:
@@ -40,17 +47,41 @@ class Journal:
             self._connection = sqlite3.connect(
                 path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
             )
-            self._connection.row_factory = sqlite3.Row
-            self._prepare()
+        except OSError as error:
+            raise UnwritableFolderError(path.parent, error.strerror or str(error)) from None
         except sqlite3.Error as error:
             raise self._explain(error) from None
+        self._connection.row_factory = sqlite3.Row
+        try:
+            self._prepare()
+        except BaseException as error:
+            self._connection.close()
+            if isinstance(error, sqlite3.Error):
+                raise self._explain(error) from None
+            raise
 
     def _prepare(self) -> None:
         run = self._connection.execute
-        if run("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
-            run("PRAGMA journal_mode = WAL")
+        version = run("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise JournalDamagedError(self.path, f"a newer harness_nb wrote it (version {version}), so update this one")
+        if version < SCHEMA_VERSION:
+            self._switch_to_wal()
             self._migrate()
         run("PRAGMA synchronous = NORMAL")
+
+    def _switch_to_wal(self) -> None:
+        # SQLite does not wait for this one lock by itself, and several processes may open a new project at once.
+        until = time.monotonic() + BUSY_TIMEOUT
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
 
     def _migrate(self) -> None:
         schema = files("harness_nb.store").joinpath("schema.sql").read_text(encoding="utf-8")
@@ -64,26 +95,33 @@ class Journal:
     def write(self) -> Iterator[sqlite3.Connection]:
         """Hold the journal's write lock; all is kept at the end, or nothing after an exception.
 
-        Nests: an inner block is part of the outer one.
+        Nests: what an inner block did is kept with the outer one, and undone alone when the inner one raises.
 
         Raises: JournalBusyError, JournalDamagedError.
         """
         with self._lock:
-            nested = self._connection.in_transaction
-            if nested:
-                yield self._connection
-                return
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                yield self._connection
-                self._connection.execute("COMMIT")
+                nested = self._connection.in_transaction
+                self._connection.execute("SAVEPOINT inner" if nested else "BEGIN IMMEDIATE")
+                try:
+                    yield self._connection
+                    self._connection.execute("RELEASE inner" if nested else "COMMIT")
+                except BaseException:
+                    self._undo(nested=nested)
+                    raise
             except sqlite3.IntegrityError:
                 raise
             except sqlite3.Error as error:
                 raise self._explain(error) from None
-            finally:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+
+    def _undo(self, *, nested: bool) -> None:
+        if not self._connection.in_transaction:  # some failures, such as a full disk, undo everything by themselves
+            return
+        if nested:
+            self._connection.execute("ROLLBACK TO inner")
+            self._connection.execute("RELEASE inner")
+        else:
+            self._connection.execute("ROLLBACK")
 
     def read(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """Return the rows of one query.
@@ -102,6 +140,8 @@ class Journal:
             self._connection.close()
 
     def _explain(self, error: sqlite3.Error) -> Exception:
+        if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
+            return HarnessClosedError()
         if "locked" in str(error) or "busy" in str(error):
             return JournalBusyError(self.path)
         if "readonly" in str(error) or "unable to open" in str(error):
@@ -114,23 +154,24 @@ def journal_location(database: Path) -> tuple[Path, str | None]:
     kind = file_system_of(database.parent)
     if kind not in NETWORK_FILE_SYSTEMS:
         return database, None
-    from platformdirs import user_state_path
-
     digest = hashlib.sha256(os.fsencode(database)).hexdigest()[:16]
-    local = user_state_path("harness-nb") / "journals" / digest / database.name
+    local = state_folder() / "journals" / digest / database.name
     return local, f"{database.parent} lies on a network file system ({kind}), so the journal is kept in {local}."
 
 
 def file_system_of(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:
     """Return the type of the file system that holds a folder, or None where the system does not say."""
     try:
-        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = mounts.read_bytes().splitlines()
     except OSError:
         return None
     target, best, kind = folder.resolve(), -1, None
     for line in lines:
-        before, _, after = line.partition(" - ")
-        point = Path(before.split()[4].encode().decode("unicode_escape"))
-        if target.is_relative_to(point) and len(point.parts) >= best:
-            best, kind = len(point.parts), after.split()[0]
+        before, _, after = line.partition(b" - ")
+        fields, kinds = before.split(), after.split()
+        if len(fields) < 5 or not kinds:
+            continue
+        point = Path(os.fsdecode(_ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), fields[4])))
+        if target.is_relative_to(point) and len(point.parts) >= best:  # of two at one place, the later is on top
+            best, kind = len(point.parts), os.fsdecode(kinds[0])
     return kind

@@ -10,6 +10,8 @@ from pathlib import Path
 from harness_nb.errors import UnwritableFolderError
 
 FOLDER = ".orchestration"
+LONGEST_BASE = 32
+"""Bytes that leave room for a socket's name: macOS allows 104 for the whole path."""
 
 GITIGNORE = """\
 # What a run leaves here is for this machine; the settings are worth sharing.
@@ -100,6 +102,18 @@ class SessionFolder:
         """How the worker's process ended, written by the shim."""
         return self.path / "exit.json"
 
+    def asked_copy(self, message_id: str) -> Path:
+        """Where a question is kept."""
+        return self.asked / f"{file_stem(message_id)}.json"
+
+    def sent_copy(self, question_id: str) -> Path:
+        """Where the harness's answer to a question is kept."""
+        return self.sent / f"{file_stem(question_id)}.json"
+
+    def answered_copy(self, question_id: str) -> Path:
+        """Where the worker puts the answer to a question when it takes it."""
+        return self.answered / f"{file_stem(question_id)}.json"
+
     def create(self) -> None:
         """Make the folder and those inside it."""
         for folder in (self.path, self.asked, self.sent, self.answered, self.output.parent):
@@ -177,13 +191,36 @@ class Layout:
             raise UnwritableFolderError(Path(error.filename or self.folder), error.strerror or str(error)) from None
 
 
+def file_stem(identifier: str) -> str:
+    """Return a message's id as the name of a file: as it is where it is fit for that, else a hash of it."""
+    return fit_file_stem(identifier) or hashlib.sha256(identifier.encode(errors="surrogatepass")).hexdigest()[:32]
+
+
+def fit_file_stem(identifier: object) -> str | None:
+    """Return an id that somebody else chose, if it is fit to be a file's name."""
+    text = str(identifier or "")
+    fit = text and all(sign.isalnum() or sign in "-_." for sign in text) and not text.startswith(".")
+    return text if fit and len(text.encode()) <= 100 else None
+
+
+def state_folder() -> Path:
+    """Return where this user's own state is kept, outside of any project; ``HARNESS_STATE_DIR`` says otherwise."""
+    folder = os.environ.get("HARNESS_STATE_DIR")
+    if folder:
+        return Path(folder)
+    from platformdirs import user_state_path
+
+    return user_state_path("harness-nb")
+
+
 def runtime_folder() -> Path:
     """Return this user's own folder for sockets, made with mode 0700.
 
     Raises: UnwritableFolderError, also where somebody else owns a folder of that name.
     """
     base = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(base, "harness-nb") if base and os.access(base, os.W_OK) else Path(f"/tmp/harness-nb-{os.getuid()}")  # noqa: S108 — owned and 0700, checked below
+    fit = base and len(os.fsencode(base)) <= LONGEST_BASE and os.access(base, os.W_OK)
+    folder = Path(str(base), "harness-nb") if fit else Path(f"/tmp/harness-nb-{os.getuid()}")  # noqa: S108 — owned and 0700, checked below
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     if found.st_uid != os.getuid() or found.st_mode & 0o077:

@@ -2,7 +2,8 @@
 
 POSIX locks (``lockf``) and not ``flock``: those pass to forked children and outlive their holder. Their trap is that a
 process loses a lock when it closes *any* descriptor of that file, so the locks that this process holds are remembered
-and never probed by opening the file again.
+and never probed by opening the file again. Others are asked for with ``F_GETLK``: to try a lock for a moment would turn
+away whoever really wants it in that moment.
 """
 
 from __future__ import annotations
@@ -11,67 +12,96 @@ import errno
 import fcntl
 import json
 import os
+import struct
+import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _held: dict[str, int] = {}
+_guard = threading.RLock()
 
 
 def acquire(path: Path, note: dict[str, Any] | None = None) -> bool:
     """Take the lock, unless somebody has it; ``note`` is written into the file for those who come later."""
-    key = os.fspath(path)
-    if key in _held:
-        return False
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        if error.errno in (errno.EACCES, errno.EAGAIN):
+    with _guard:
+        key = os.path.realpath(path)
+        if key in _held:
             return False
-        raise
-    _held[key] = descriptor
-    if note is not None:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(note).encode(), 0)
-    return True
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                return False
+            raise
+        _held[key] = descriptor
+        if note is not None:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(note).encode(), 0)
+        return True
 
 
 def release(path: Path) -> None:
     """Give the lock back; nothing happens where this process does not hold it."""
-    descriptor = _held.pop(os.fspath(path), None)
-    if descriptor is not None:
-        os.close(descriptor)
+    with _guard:
+        descriptor = _held.pop(os.path.realpath(path), None)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def held_here(path: Path) -> bool:
     """Say whether this process holds the lock."""
-    return os.fspath(path) in _held
+    return os.path.realpath(path) in _held
 
 
 def is_held(path: Path) -> bool:
     """Say whether any process holds the lock."""
-    if held_here(path):
-        return True
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    with _guard:
+        if held_here(path):
+            return True
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            return _is_locked(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def note_of(path: Path) -> dict[str, Any]:
     """Return what the lock's holder wrote down about itself."""
-    try:
-        content = json.loads(path.read_bytes() if not held_here(path) else os.pread(_held[os.fspath(path)], 4096, 0))
-    except (OSError, ValueError):
-        return {}
+    with _guard:
+        descriptor = _held.get(os.path.realpath(path))
+        try:
+            content = json.loads(path.read_bytes() if descriptor is None else os.pread(descriptor, 4096, 0))
+        except (OSError, ValueError):
+            return {}
     return content if isinstance(content, dict) else {}
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Ask whether another process has the file locked, in the system's own ``struct flock``."""
+    if sys.platform == "darwin":  # start, length, process, type, whence
+        answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack("qqihh", 0, 0, 0, fcntl.F_WRLCK, os.SEEK_SET))
+        kind = struct.unpack("qqihh", answer)[3]
+    else:  # type, whence, start, length, process
+        answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+        kind = struct.unpack("hhqqi4x", answer)[0]
+    return bool(kind != fcntl.F_UNLCK)
+
+
+def _forget_in_child() -> None:
+    """A forked child has none of its parent's locks."""
+    global _guard  # another thread of the parent may have held it
+    _guard = threading.RLock()
+    for descriptor in _held.values():
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

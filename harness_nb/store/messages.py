@@ -1,6 +1,7 @@
 """Messages in the journal: what workers say, what they are told, and the one answer to each question.
 
-Which of many answers wins is decided here by a unique index; ``questions.py`` lets files take part in that.
+Which of many answers wins is decided here by a unique index; ``questions.py`` lets files take part in that. An id is
+its session's own: a shell script may well call its question ``q1`` in every attempt.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
     from harness_nb.store.sessions import Sessions
 
 PROGRESS = {
-    "task_started": ("current_task", "total_tasks", "task_name"),
-    "progress_update": ("message",),
-    "task_completed": ("message",),
-    "task_failed": ("message",),
+    "task_started": {"taskNumber": "current_task", "totalTasks": "total_tasks", "taskName": "task_name"},
+    "progress_update": {"taskNumber": "current_task", "totalTasks": "total_tasks", "message": "message"},
+    "task_completed": {"taskNumber": "current_task", "totalTasks": "total_tasks", "summary": "message"},
+    "task_failed": {"taskNumber": "current_task", "error": "message"},
 }
+"""Which fields of a payload show up in the session's status, and as what."""
 
 
 class Messages:
@@ -53,7 +55,7 @@ class Messages:
         """
         with self._journal.write():
             session = self._sessions.get(message.session_id)
-            known = self.find(message.id)
+            known = self.find(message.id, session.id)
             if known is not None:
                 return known
             status = self._first_status(message.type, session)
@@ -65,10 +67,8 @@ class Messages:
     def answer(self, message: OrchestratorMessage, *, actor: str, door: str) -> MessageRecord:
         """Store the answer to a question.
 
-        Raises: MessageNotFoundError, WrongAnswerTypeError, UnknownOptionError, AlreadyAnsweredError,
-        QuestionExpiredError.
+        Raises: what ``question_for`` raises.
         """
-        assert message.in_response_to is not None
         with self._journal.write() as connection:
             question = self.question_for(message)
             taken = "responded" if question.asked_by == "file" else "pending"  # a file has its own way of being taken
@@ -94,15 +94,16 @@ class Messages:
         with self._journal.write():
             self._sessions.get(message.session_id)
             self._events.add(message.type, session_id=message.session_id, actor=actor, door=door)
-            return self._insert(message, "out", "pending", actor=actor, door=door)
+            unasked = message.model_copy(update={"in_response_to": None})
+            return self._insert(unasked, "out", "pending", actor=actor, door=door)
 
     def take(self, session_id: str, question_id: str | None = None) -> MessageRecord | None:
         """Hand the worker the answer to a question, or else the oldest message it has not had; None for nothing."""
         with self._journal.write() as connection:
             if question_id is not None:
-                found = self.answer_to(question_id)
+                found = self.answer_to(question_id, session_id)
             else:
-                found = next((one for one in self._open(session_id) if one.direction == "out"), None)
+                found = next(iter(self._open(session_id, "out", limit=1)), None)
             if found is None or found.session_id != session_id:
                 return None
             taken = found.replace(status="responded")
@@ -117,15 +118,16 @@ class Messages:
         Raises: MessageNotFoundError, WrongAnswerTypeError, UnknownOptionError, AlreadyAnsweredError,
         QuestionExpiredError.
         """
-        question = self.get(str(message.in_response_to))
-        if question.session_id != message.session_id or question.direction != "in":
-            raise MessageNotFoundError(question.id, message.session_id)
+        wanted = message.in_response_to or ""
+        question = self.find(wanted, message.session_id)
+        if question is None or question.direction != "in":
+            raise MessageNotFoundError(wanted, message.session_id)
         expected = ANSWERS.get(question.type)
         if expected is None or message.type not in (expected, "abort_task"):
             raise WrongAnswerTypeError(question.type, message.type, expected)
         if question.status == "expired":
             raise QuestionExpiredError(question.id)
-        earlier = self.answer_to(question.id)
+        earlier = self.answer_to(question.id, question.session_id)
         if earlier is not None:
             raise already_answered(question.id, earlier)
         if message.type == "decision_made":
@@ -134,25 +136,57 @@ class Messages:
                 raise UnknownOptionError(message.payload.selected_option_id, offered)
         return question
 
-    def get(self, message_id: str) -> MessageRecord:
-        """Return one message.
+    def get(self, message_id: str, session_id: str | None = None) -> MessageRecord:
+        """Return one message; where several sessions use the id, an open one before others, then the newest.
 
         Raises: MessageNotFoundError.
         """
-        record = self.find(message_id)
+        record = self.find(message_id, session_id)
         if record is None:
-            raise MessageNotFoundError(message_id)
+            raise MessageNotFoundError(message_id, session_id)
         return record
 
-    def answer_to(self, message_id: str) -> MessageRecord | None:
-        """Return the answer to a question, or None while there is none."""
-        rows = self._journal.read("SELECT seq, data FROM messages WHERE in_response_to = ?", (message_id,))
+    def find(self, message_id: str, session_id: str | None = None) -> MessageRecord | None:
+        """Return one message as ``get`` does, or None."""
+        where, values = ("id = ?", [message_id]) if session_id is None else (
+            "id = ? AND session_id = ?", [message_id, session_id]
+        )  # fmt: skip
+        rows = self._journal.read(
+            f"SELECT seq, data FROM messages WHERE {where} ORDER BY status = 'pending' DESC, seq DESC LIMIT 1",  # noqa: S608 — our own words
+            values,
+        )
         return _record(rows[0]) if rows else None
+
+    def answer_to(self, message_id: str, session_id: str | None = None) -> MessageRecord | None:
+        """Return the answer to a question, or None while there is none."""
+        if session_id is None:
+            question = self.find(message_id)
+            if question is None:
+                return None
+            session_id = question.session_id
+        rows = self._journal.read(
+            "SELECT seq, data FROM messages WHERE session_id = ? AND in_response_to = ?", (session_id, message_id)
+        )
+        return _record(rows[0]) if rows else None
+
+    def answered_by_file(self, session_id: str, identity: str) -> MessageRecord | None:
+        """Return the answer that was read from this very file."""
+        rows = self._journal.read(
+            "SELECT seq, data FROM messages WHERE session_id = ? AND direction = 'out' "
+            "AND json_extract(data, '$.payload.fileIdentity') = ?",
+            (session_id, identity),
+        )
+        return _record(rows[0]) if rows else None
+
+    def ids(self, session_id: str) -> set[str]:
+        """Return the ids of all messages of a session."""
+        rows = self._journal.read("SELECT id FROM messages WHERE session_id = ?", (session_id,))
+        return {row["id"] for row in rows}
 
     def pending(self, session_id: str | None = None, types: Iterable[str] | None = None) -> list[MessageRecord]:
         """Return the open questions, oldest first."""
         wanted = set(QUESTIONS if types is None else types)
-        return [one for one in self._open(session_id) if one.direction == "in" and one.type in wanted]
+        return [one for one in self._open(session_id, "in") if one.type in wanted]
 
     def select(
         self, session_id: str | None = None, *, direction: str | None = None, since: int = 0
@@ -169,33 +203,22 @@ class Messages:
         )
         return [_record(row) for row in rows]
 
-    def withdraw(self, answer: MessageRecord) -> None:
-        """Take back an answer that lost to a file that was there first; for ``questions.py`` alone."""
-        with self._journal.write() as connection:
-            connection.execute("DELETE FROM messages WHERE seq = ?", (answer.seq,))
-            question = self.get(str(answer.in_response_to)).replace(status="pending")
-            connection.execute(
-                "UPDATE messages SET status = 'pending', data = ? WHERE seq = ?", (_json(question), question.seq)
-            )
-
-    def find(self, message_id: str) -> MessageRecord | None:
-        """Return one message, or None."""
-        rows = self._journal.read("SELECT seq, data FROM messages WHERE id = ?", (message_id,))
-        return _record(rows[0]) if rows else None
-
     def _first_status(self, kind: str, session: SessionRecord) -> str:
         if kind not in ANSWERS:
             return "responded"
         if not session.live:
             return "expired"
-        waiting = self._open(session.id) if kind == "session_ready" else []
+        waiting = self._open(session.id, "out") if kind == "session_ready" else []
         return "responded" if any(one.type == "assign_task" for one in waiting) else "pending"
 
-    def _open(self, session_id: str | None) -> list[MessageRecord]:
-        where, values = "status = 'pending'", []
+    def _open(self, session_id: str | None, direction: str, limit: int = -1) -> list[MessageRecord]:
+        where, values = "status = 'pending' AND direction = ?", [direction]
         if session_id is not None:
-            where, values = where + " AND session_id = ?", [session_id]
-        rows = self._journal.read(f"SELECT seq, data FROM messages WHERE {where} ORDER BY seq", values)  # noqa: S608
+            where, values = where + " AND session_id = ?", [direction, session_id]
+        rows = self._journal.read(
+            f"SELECT seq, data FROM messages WHERE {where} ORDER BY seq LIMIT {limit}",  # noqa: S608 — our own words
+            values,
+        )
         return [_record(row) for row in rows]
 
     def _insert(self, message: Envelope, direction: str, status: str, **more: Any) -> MessageRecord:
@@ -258,10 +281,9 @@ def _effects(kind: str, payload: dict[str, Any], session: SessionRecord) -> dict
     changes: dict[str, Any] = {}
     if session.state == "initializing":
         changes["state"] = "running"
-    wire = {"current_task": "taskNumber", "total_tasks": "totalTasks", "task_name": "taskName"}
-    for name in PROGRESS.get(kind, ()):
-        text = payload.get(wire.get(name, name), payload.get("summary", payload.get("error")))
-        changes[name] = text
+    for field, name in PROGRESS.get(kind, {}).items():
+        if field in payload:
+            changes[name] = payload[field]
     return changes
 
 
@@ -270,4 +292,4 @@ def _record(row: sqlite3.Row) -> MessageRecord:
 
 
 def _json(record: MessageRecord) -> str:
-    return json.dumps(record.to_wire(), ensure_ascii=False)
+    return json.dumps(record.to_wire())  # ASCII alone: what is no whole character in UTF-8 survives too

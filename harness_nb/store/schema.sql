@@ -22,16 +22,19 @@ CREATE INDEX sessions_by_revision ON sessions (revision);
 
 CREATE TABLE messages (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
+    id TEXT NOT NULL,
     session_id TEXT NOT NULL,
     direction TEXT NOT NULL,
     type TEXT NOT NULL,
     status TEXT NOT NULL,
     in_response_to TEXT,
-    data TEXT NOT NULL
+    data TEXT NOT NULL,
+    UNIQUE (session_id, id)
 );
+-- Ids are a session's own: a shell worker may call its question q1 in every attempt.
 -- Of many answers to one question, one can be inserted.
-CREATE UNIQUE INDEX one_answer ON messages (in_response_to) WHERE in_response_to IS NOT NULL;
+CREATE INDEX messages_by_id ON messages (id);
+CREATE UNIQUE INDEX one_answer ON messages (session_id, in_response_to) WHERE in_response_to IS NOT NULL;
 CREATE INDEX messages_open ON messages (session_id, seq) WHERE status = 'pending';
 CREATE INDEX messages_by_session ON messages (session_id, seq);
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.errors import SessionNotFoundError
+from harness_nb.errors import SessionNotFoundError, UnreadableFileError
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.files import SessionStatus
 from harness_nb.protocol.records import ENDED_STATES, SessionRecord
-from harness_nb.store.atomic import write_model
+from harness_nb.store.atomic import read_model, write_model
 
 if TYPE_CHECKING:
     import sqlite3
@@ -105,6 +105,21 @@ class Sessions:
             _expire(connection, session_id)
             return self.update(session_id, "session_ended", state=state, reason=reason, **changes)
 
+    def mend_view(self, session_id: str) -> None:
+        """Rewrite ``status.json`` if it does not show what the journal says, as after a crash between the two.
+
+        Raises: SessionNotFoundError.
+        """
+        record = self.get(session_id)
+        self._layout.session(session_id).create()  # somebody may have cleared it away
+        try:
+            shown = read_model(self._layout.session(session_id).status, SessionStatus)
+        except (FileNotFoundError, UnreadableFileError):
+            shown = None
+        view = self._view(record)
+        if shown is None or shown.replace(timestamp=record.created_at) != view.replace(timestamp=record.created_at):
+            self._show(record)
+
     def _store(self, record: SessionRecord, kind: str, **who: Any) -> SessionRecord:
         number = self._events.add(
             kind,
@@ -118,7 +133,10 @@ class Sessions:
 
     def _show(self, record: SessionRecord) -> None:
         # inside the transaction, so that of two writers the later one's view stays
-        status = SessionStatus(
+        write_model(self._layout.session(record.id).status, self._view(record), durable=False)
+
+    def _view(self, record: SessionRecord) -> SessionStatus:
+        return SessionStatus(
             session_id=record.id,
             timestamp=self._clock(),
             state=record.state,
@@ -130,7 +148,6 @@ class Sessions:
             message=record.message,
             reason=record.reason,
         )
-        write_model(self._layout.session(record.id).status, status, durable=False)
 
 
 def _record(row: sqlite3.Row) -> SessionRecord:

@@ -55,7 +55,25 @@ def read_config(layout: Layout) -> Config:
         reason = getattr(error, "problem", None) or "it is not YAML"
         raise UnreadableFileError(layout.config, reason, mark.line + 1 if mark else None) from None
     except ValidationError as error:
-        raise UnreadableFileError(layout.config, problems_of(error)) from None
+        raise UnreadableFileError(layout.config, problems_of(error), _line_of(error, text)) from None
+
+
+def _line_of(error: ValidationError, text: str) -> int | None:
+    """Return the line of the first setting that cannot be used."""
+    import yaml
+
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    line = None
+    for part in error.errors(include_url=False, include_input=False, include_context=False)[0]["loc"]:
+        if isinstance(node, yaml.MappingNode):
+            found = next((pair for pair in node.value if pair[0].value == part), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return line
 
 
 def write_default_config(layout: Layout) -> None:

@@ -62,7 +62,9 @@ class Store:
         self.events = Events(self.journal, clock)
         self.sessions = Sessions(self.journal, self.layout, self.events, clock)
         self.messages = Messages(self.journal, self.sessions, self.events)
-        self.questions = Questions(self.journal, self.layout, self.messages, self.events, clock=clock, new_id=new_id)
+        self.questions = Questions(
+            self.journal, self.layout, self.messages, self.sessions, self.events, clock=clock, new_id=new_id
+        )
         self.runs = Runs(self.journal, self.events, clock)
 
     def config(self) -> Config:
@@ -133,4 +135,7 @@ class Runs:
 
     def unfinished(self) -> RunRecord | None:
         """Return the newest run that nobody has ended, or None."""
-        return next((run for run in reversed(self.select()) if run.state == "running"), None)
+        rows = self._journal.read(
+            "SELECT data FROM runs WHERE state = 'running' ORDER BY created_at DESC, rowid DESC LIMIT 1"
+        )
+        return RunRecord.model_validate(json.loads(rows[0]["data"])) if rows else None

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness_nb.store.atomic import write_text
+from harness_nb.store.layout import state_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def trusted_projects() -> list[str]:
@@ -32,7 +36,4 @@ def set_trusted(project: Path, *, trusted: bool = True) -> None:
 
 
 def _list_file() -> Path:
-    from platformdirs import user_state_path
-
-    folder = os.environ.get("HARNESS_STATE_DIR")
-    return (Path(folder) if folder else user_state_path("harness-nb")) / "trusted.json"
+    return state_folder() / "trusted.json"

@@ -193,3 +193,16 @@ def test_checkpoints_of_all_kinds_carry_their_fields() -> None:
         "to migrate",
         "staging",
     )
+
+
+def test_a_task_that_begins_where_the_one_before_ends_is_not_lost() -> None:
+    body = read_body('<task type="auto">\n<name>a</name>\n</task><task type="auto">\n<name>b</name>\n</task>\n')
+    assert [task.name for task in body.tasks] == ["a", "b"]
+
+
+def test_a_run_block_within_a_line_is_not_run_and_said() -> None:
+    body = read_body('<task type="auto"><name>a</name><run lang="sh">echo hi</run></task>\n')
+    assert body.tasks[0].runs == []
+    assert body.problems == [
+        (1, "This <run> does not begin its line, so its task has nothing to run; give the tag a line of its own")
+    ]

@@ -1,0 +1,239 @@
+"""The commands and their options; what each does lives in a module of its own, loaded when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness_nb.errors import HarnessError, UnsupportedPlatformError
+
+FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="harness-nb",
+    help="Run plans, runbooks and agents: in parallel, answerable, verified, durable.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+worker_app = typer.Typer(help="For workers inside a session: report, wait for answers, use credentials.")
+app.add_typer(worker_app, name="worker", no_args_is_help=True)
+
+ProjectArgument = Annotated[Path, typer.Argument(help="The project's folder.", show_default="here")]
+ProjectOption = Annotated[Path, typer.Option("--project", help="The project's folder.", show_default="here")]
+HERE = Path()
+
+
+def run_app() -> int:
+    """Run the command line; what a user can mend is one sentence on standard error and exit status 2."""
+    warnings.showwarning = lambda message, *_, **__: print(f"! {message}", file=sys.stderr)  # noqa: T201
+    try:
+        if sys.platform == "win32":
+            raise UnsupportedPlatformError("Windows")
+        app()
+    except HarnessError as error:
+        print(f"harness-nb: {error}", file=sys.stderr)  # noqa: T201
+        return UNUSABLE
+    except BrokenPipeError:  # whoever read our output has gone, for example `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def _pairs(texts: list[str] | None) -> dict[str, str]:
+    pairs = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{text!r} is not name=value")
+        pairs[name.strip()] = value
+    return pairs
+
+
+def _version(value: bool) -> None:  # noqa: FBT001 — typer calls it
+    if value:
+        from harness_nb import __version__
+
+        typer.echo(f"harness-nb {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="Where to make it.", show_default="here")] = HERE) -> None:
+    """Make a starter project: two small plans, a roadmap and the settings, all with comments."""
+    from harness_nb.cli.new_project import make_project
+
+    make_project(folder)
+
+
+@app.command()
+def run(
+    project: Annotated[Path | None, typer.Argument(help="The project's folder.", show_default="here")] = None,
+    *,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Run a copy of the sample project, in PROJECT or ./harness-nb-sample.")
+    ] = False,
+    plans: Annotated[str | None, typer.Option(help="Only these plans, for example 01-01,01-02.")] = None,
+    worker: Annotated[str | None, typer.Option(help="The kind of worker that does the plans.")] = None,
+    max_parallel: Annotated[int | None, typer.Option(min=1, help="How many plans run at the same time.")] = None,
+    param: Annotated[list[str] | None, typer.Option(help="A parameter for the plans, name=value.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Do plans again that are complete.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Answer every question by policy: the recommended option, yes, done.")
+    ] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Trust the commands in this project's plans.")] = False,
+) -> None:
+    """Run a project's plans; exit status 0 when all passed, 1 when not, 130 when interrupted."""
+    from harness_nb.cli.running import RunOrder, run_plans
+
+    names = tuple(name.strip() for name in plans.split(",") if name.strip()) if plans is not None else None
+    order = RunOrder(
+        project=project, sample=sample, plans=names, worker=worker, max_parallel=max_parallel,
+        params=_pairs(param), again=again, yes=yes, trust=trust,
+    )  # fmt: skip
+    raise typer.Exit(run_plans(order))
+
+
+@app.command()
+def status(
+    project: ProjectArgument = HERE,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")] = False,
+) -> None:
+    """Show where the project stands: plans, sessions, open questions, problems."""
+    from harness_nb.cli.status import show_status
+
+    show_status(project, as_json=json)
+
+
+@app.command()
+def respond(
+    message_id: Annotated[str | None, typer.Argument(help="The question; without it, list the open ones.")] = None,
+    *,
+    option: Annotated[str | None, typer.Option(help="Decide for this option, by id or name.")] = None,
+    approve: Annotated[bool, typer.Option("--approve", help="Say yes: right, done, allowed, recommended.")] = False,
+    reject: Annotated[str | None, typer.Option(metavar="REASON", help="Say no, and why.")] = None,
+    abort: Annotated[str | None, typer.Option(metavar="REASON", help="End the task, and why.")] = None,
+    notes: Annotated[str | None, typer.Option(help="What the worker should know besides.")] = None,
+    project: ProjectOption = HERE,
+) -> None:
+    """Answer a worker's question, or list the open ones."""
+    from harness_nb.cli.respond import answer_question, list_questions, reply_from
+
+    chosen = [option is not None, approve, reject is not None, abort is not None]
+    if sum(chosen) > 1:
+        raise typer.BadParameter("choose one of --option, --approve, --reject and --abort")
+    if message_id is None:
+        if any(chosen):
+            raise typer.BadParameter("say which question: harness-nb respond MESSAGE_ID …")
+        list_questions(project)
+        return
+    answer_question(project, message_id, reply_from(option, approve=approve, reject=reject, abort=abort, notes=notes))
+
+
+@app.command()
+def sync(project: ProjectArgument = HERE) -> None:
+    """Read plans, summaries and roadmap from disk into the state, and write the dependency graph."""
+    from harness_nb.cli.status import sync_project
+
+    sync_project(project)
+
+
+@app.command()
+def trust(
+    project: ProjectArgument = HERE,
+    *,
+    remove: Annotated[bool, typer.Option("--remove", help="Trust it no longer.")] = False,
+) -> None:
+    """Let commands from this project's plans run, now and later."""
+    from harness_nb.cli.trusting import set_trust
+
+    set_trust(project, trusted=not remove)
+
+
+@app.command()
+def doctor(project: ProjectArgument = HERE) -> None:
+    """Look whether all that is needed is there, and say what to do where it is not."""
+    from harness_nb.cli.doctor import examine
+
+    raise typer.Exit(examine(project))
+
+
+@app.command()
+def output(
+    session: Annotated[str, typer.Argument(help="A session's id, or a plan's: its newest attempt.")],
+    *,
+    lines: Annotated[int, typer.Option(min=0, help="How many of the last lines.")] = 100,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the session ends.")] = False,
+    project: ProjectOption = HERE,
+) -> None:
+    """Print what a session's worker printed."""
+    from harness_nb.cli.output import print_output
+
+    raise typer.Exit(print_output(project, session, lines=lines, follow=follow))
+
+
+@app.command()
+def end(
+    session: Annotated[str, typer.Argument(help="A session's id, or a plan's: its newest attempt.")],
+    *,
+    grace: Annotated[float, typer.Option(min=0, help="Seconds until what still lives is killed.")] = 5.0,
+    project: ProjectOption = HERE,
+) -> None:
+    """End a session's processes."""
+    from harness_nb.cli.ending import end_session
+
+    end_session(project, session, grace=grace)
+
+
+@worker_app.command("report")
+def worker_report(
+    message_type: Annotated[str, typer.Argument(metavar="TYPE", help="For example decision_needed.")],
+    fields: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]…", help="The payload's fields.")] = None,
+    *,
+    payload: Annotated[str | None, typer.Option(help="The payload as JSON; - reads it from standard input.")] = None,
+) -> None:
+    """Send a message to the harness, and print its id."""
+    from harness_nb.cli.worker import report
+
+    report(message_type, payload, _pairs(fields))
+
+
+@worker_app.command("await")
+def worker_await(
+    message_id: Annotated[str | None, typer.Argument(help="The question; without it, any message.")] = None,
+    *,
+    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds to wait; exit status 3 after that.")] = None,
+) -> None:
+    """Wait for the answer to a question, or for any message, and print it as JSON."""
+    from harness_nb.cli.worker import wait_for_message
+
+    raise typer.Exit(wait_for_message(message_id, timeout))
+
+
+@worker_app.command("exec")
+def worker_exec(
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND…", help="The command and its arguments.")],
+) -> None:
+    """Run a command with all credentials that this session was given in its environment."""
+    from harness_nb.cli.worker import execute
+
+    execute(command)

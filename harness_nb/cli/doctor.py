@@ -1,0 +1,192 @@
+"""``harness-nb doctor``: whether all that is needed is there, and what to do where it is not."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rich.text import Text
+
+from harness_nb.cli.opening import project_root, read_documents
+from harness_nb.cli.views import make_console
+from harness_nb.credentials import CredentialProvider
+from harness_nb.errors import HarnessError
+from harness_nb.store.journal import NETWORK_FILE_SYSTEMS, file_system_of
+from harness_nb.store.layout import Layout, runtime_folder
+from harness_nb.store.settings import read_config
+from harness_nb.store.trust import is_trusted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Level = Literal["fine", "note", "broken"]
+SIGN: dict[Level, str] = {"fine": "✓", "note": "!", "broken": "✕"}
+STYLE: dict[Level, str] = {"fine": "green", "note": "yellow", "broken": "bold red"}
+OLDEST = (3, 11)
+LONGEST_SOCKET_PATH = 100
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, how it is, and what to do about it."""
+
+    level: Level
+    what: str
+    found: str
+    remedy: str = ""
+
+
+def examine(folder: Path) -> int:
+    """Print what was found and return the exit status: 1 where something that is needed is broken.
+
+    Raises: ProjectNotFoundError.
+    """
+    root = project_root(folder)
+    findings = [*_machine(), *_project(root), *_extras()]
+    width = max(len(one.what) for one in findings)
+    console = make_console()
+    for one in findings:
+        line = Text(f"{SIGN[one.level]} ", style=STYLE[one.level]).append(f"{one.what:<{width}}  ", style="default")
+        console.print(line.append(one.found, style="default"), soft_wrap=True)
+        if one.remedy:
+            console.print(Text(f"  {'':<{width}}  → {one.remedy}", style=STYLE[one.level]), soft_wrap=True)
+    return 1 if any(one.level == "broken" for one in findings) else 0
+
+
+def _machine() -> Iterator[Finding]:
+    found = f"{platform.python_version()} in {sys.prefix}"
+    if sys.version_info >= OLDEST:
+        yield Finding("fine", "Python", found)
+    else:
+        yield Finding("broken", "Python", found, f"Install Python {'.'.join(map(str, OLDEST))} or newer.")
+    yield Finding("fine", "system", platform.platform(terse=True))
+    try:
+        yield Finding("fine", "sockets", f"in {runtime_folder()}")
+    except (HarnessError, OSError) as error:
+        yield Finding("broken", "sockets", str(error), "Set XDG_RUNTIME_DIR to a short folder of your own, mode 0700.")
+
+
+def _project(root: Path) -> Iterator[Finding]:
+    kind = file_system_of(root)
+    if kind in NETWORK_FILE_SYSTEMS:
+        yield Finding("note", "file system", f"{kind}, over the network",
+                      "The journal is kept on this machine; run the project from here only.")  # fmt: skip
+    else:
+        yield Finding("fine", "file system", kind or "unknown to this system")
+    yield _journal(root)
+    yield _sockets_fit(root)
+    layout = Layout(root)
+    try:
+        config = read_config(layout)
+    except HarnessError as error:
+        yield Finding("broken", "settings", str(error))
+        return
+    place = str(layout.config.relative_to(root))
+    yield Finding("fine", "settings", place if layout.config.exists() else f"defaults; {place} is written by a run")
+    yield from _plans(root)
+    yield from _credentials(root, config.credentials_dir)
+
+
+def _journal(root: Path) -> Finding:
+    what = "journal"
+    try:
+        own = Layout(root).folder
+        with (
+            tempfile.TemporaryDirectory(prefix=".doctor-", dir=own if own.is_dir() else root) as folder,
+            closing(sqlite3.connect(Path(folder) / "journal.db")) as connection,
+        ):
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    except (OSError, sqlite3.Error) as error:
+        return Finding("broken", what, f"cannot be written in {root}: {error}", "Give yourself write permission there.")
+    found = f"SQLite {sqlite3.sqlite_version}, journal mode {mode}"
+    return Finding("fine", what, found) if mode == "wal" else Finding("note", what, found, "It works, more slowly.")
+
+
+def _sockets_fit(root: Path) -> Finding:
+    length = len(os.fsencode(Layout(root).sockets)) + 46
+    if length <= LONGEST_SOCKET_PATH:
+        return Finding("fine", "socket paths", f"{length} bytes, short enough")
+    return Finding("broken", "socket paths", f"{length} bytes are too long", "Set XDG_RUNTIME_DIR to a shorter folder.")
+
+
+def _plans(root: Path) -> Iterator[Finding]:
+    project = read_documents(root)
+    if not project.plans:
+        yield Finding("note", "plans", f"none in {root}", "`harness-nb init` makes a starter project.")
+        return
+    trusted = "trusted" if is_trusted(root) else "not trusted yet"
+    yield Finding("fine", "plans", f"{len(project.plans)} in {len(project.phases)} phases, {trusted}")
+    for problem in project.problems:
+        yield Finding("note", "plans", str(problem))
+
+
+def _credentials(root: Path, setting: str | None) -> Iterator[Finding]:
+    folder = CredentialProvider(root / Path(setting).expanduser() if setting else None).directory
+    if not folder.is_dir():
+        yield Finding("note", "credentials", f"no folder {folder}",
+                      "Needed for plans that ask for credentials: set HARNESS_CREDENTIALS_DIR.")  # fmt: skip
+        return
+    try:
+        files = sorted(folder.glob("*.env"))
+        loose = [path.name for path in files if path.stat().st_mode & 0o077]
+    except OSError as error:
+        yield Finding("note", "credentials", f"{folder}: {error.strerror}", "Give yourself read permission there.")
+        return
+    if loose:
+        yield Finding("note", "credentials", f"others can read {_some(loose)} in {folder}", f"chmod 600 {folder}/*.env")
+    else:
+        yield Finding("fine", "credentials", f"{len(files)} files in {folder}, readable by you alone")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _extras() -> Iterator[Finding]:
+    yield _packages("notebook", ("jupyterlab", "ipywidgets", "anywidget"), "lab")
+    yield _packages("sample", ("vega_datasets",), "sample")
+    yield _browser()
+    yield _claude()
+
+
+def _packages(what: str, modules: Iterable[str], extra: str) -> Finding:
+    missing = [name for name in modules if find_spec(name) is None]
+    if not missing:
+        return Finding("fine", what, "installed")
+    return Finding("note", what, f"without {', '.join(missing)}", f"Where wanted: pip install 'harness-nb[{extra}]'")
+
+
+def _browser() -> Finding:
+    what = "browser"
+    if find_spec("playwright") is None:
+        return Finding("note", what, "playwright is not installed", "For checks in a browser: pip install playwright")
+    given = os.environ.get("PLAYWRIGHT_BROWSERS_PATH")
+    places = (
+        [Path(given)] if given else [Path.home() / ".cache/ms-playwright", Path.home() / "Library/Caches/ms-playwright"]
+    )
+    own = [path for place in places for path in place.glob("chromium*")]
+    system = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+    if own or system:
+        return Finding("fine", what, f"playwright with {own[0].name if own else system}")
+    return Finding("note", what, "playwright without Chromium", "For checks in a browser: playwright install chromium")
+
+
+def _claude() -> Finding:
+    what, path = "claude", shutil.which("claude")
+    if path is None:
+        return Finding("note", what, "no `claude` command on PATH", "Needed only for plans that an agent is to do.")
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding("note", what, f"{path} does not answer: {error}", "Install it again.")
+    return Finding("fine", what, f"{done.stdout.strip() or 'version unknown'} ({path})")

@@ -1,0 +1,33 @@
+"""Ending a session from the shell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness_nb.cli.opening import DOOR, opened, project_root
+from harness_nb.cli.output import session_named
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness_nb.protocol.records import SessionRecord
+
+
+def end_session(folder: Path, name: str, *, grace: float) -> None:
+    """End a session's processes and say how it went; one that has ended stays as it is.
+
+    Raises: SessionNotFoundError.
+    """
+    import anyio
+
+    from harness_nb.harness import AsyncHarness
+
+    with opened(folder) as store:
+        session = session_named(store, name)
+
+    async def end() -> SessionRecord:
+        async with AsyncHarness(project_root(folder), door=DOOR) as harness:
+            return await harness.end_session(session.id, grace=grace)
+
+    record = anyio.run(end)
+    print(f"{record.id} {record.state}{f': {record.reason}' if record.reason else ''}")  # noqa: T201

@@ -1,0 +1,181 @@
+"""What a run looks like at one moment, in the words that both views of it use."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from harness_nb.cli.questions import kind_of
+from harness_nb.harness import question_text
+from harness_nb.orchestrator.policies import acts_alone, due_at, policy_for
+from harness_nb.protocol.outcome import SIGNS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from harness_nb.harness import AsyncHarness, AsyncRun
+    from harness_nb.protocol.files import Policy
+    from harness_nb.protocol.outcome import PlanOutcome, RunReport
+    from harness_nb.protocol.records import EventRecord, MessageRecord, SessionRecord
+
+Group = Literal["complete", "running", "asks", "waiting", "held", "failed"]
+GROUPS: dict[Group, str] = {
+    "asks": "?",
+    "running": "●",
+    "complete": "✓",
+    "waiting": "○",
+    "held": "○",
+    "failed": "✕",
+}
+"""What plans are counted as, and the sign of each."""
+
+NEWS = ("answered", "retry", "phase_checked", "policy_failed", "commit_failed", "reminder")
+"""The kinds of events that a person watching wants to be told."""
+
+
+@dataclass(frozen=True)
+class PlanLine:
+    """One plan as both views show it."""
+
+    id: str
+    title: str
+    group: Group
+    sign: str
+    word: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run now; ``questions`` wait for a person, ``settled_alone`` for a policy that acts without one."""
+
+    report: RunReport
+    lines: tuple[PlanLine, ...]
+    questions: tuple[MessageRecord, ...] = ()
+    due: dict[str, datetime] | None = None
+    news: tuple[EventRecord, ...] = ()
+    cursor: int = 0
+
+    def count(self, group: Group) -> int:
+        """Return how many plans are in a group."""
+        return sum(line.group == group for line in self.lines)
+
+
+class Observer:
+    """Looks at a run and its project; call ``look`` in a worker thread, since it reads the journal."""
+
+    def __init__(self, harness: AsyncHarness, run: AsyncRun) -> None:
+        self._store = harness.store
+        self._run = run
+        self._seen = harness.store.events.last
+        self._left_to_people: set[str] = set()
+        options = next(one.options for one in harness.store.runs.select() if one.id == run.id)
+        self._policies: Sequence[Policy] = (*options.policies, *harness.store.config().policies)
+
+    def look(self) -> Snapshot:
+        """Return how the run stands, and what happened since the last look."""
+        store = self._store
+        news = [one for one in store.events.select(since=self._seen) if self._is_new(one)]
+        self._left_to_people |= {str(one.data.get("question")) for one in news if one.kind == "policy_failed"}
+        report = self._run.report
+        asked = store.messages.pending()
+        live = {one.id: one for one in store.sessions.select(live=True)}
+        asking: dict[str, MessageRecord] = {}
+        for question in asked:
+            session = live.get(question.session_id)
+            asking.setdefault((session.plan_id if session else None) or question.session_id, question)
+        lines = tuple(_line(one, live.get(one.session_id or ""), asking.get(one.plan_id)) for one in report.plans)
+        mine = [one for one in asked if not self._settles_itself(one)]
+        return Snapshot(report, lines, tuple(mine), self._due(mine), tuple(news), self._seen)
+
+    def _is_new(self, event: EventRecord) -> bool:
+        self._seen = max(self._seen, event.seq)
+        return event.kind in NEWS
+
+    def _settles_itself(self, question: MessageRecord) -> bool:
+        """Whether a policy answers at once, so that asking a person would only flash up."""
+        policy = policy_for(question, self._policies)
+        return acts_alone(policy) and not (policy and policy.after) and question.id not in self._left_to_people
+
+    def _due(self, questions: Sequence[MessageRecord]) -> dict[str, datetime]:
+        found = {}
+        for question in questions:
+            policy = policy_for(question, self._policies)
+            if policy is not None and acts_alone(policy) and policy.after:
+                found[question.id] = due_at(question, policy)
+        return found
+
+
+def _line(outcome: PlanOutcome, session: SessionRecord | None, question: MessageRecord | None) -> PlanLine:
+    if question is not None and outcome.state in ("running", "verifying"):
+        sign = "!" if question.payload.get("permission") else "?"
+        detail = f"{kind_of(question)}: {question_text(question)}"
+        return PlanLine(outcome.plan_id, outcome.title, "asks", sign, "asks", one_line(detail))
+    group: Group
+    match outcome.state:
+        case "running" | "verifying":
+            group = "running"
+        case "failed" | "aborted":
+            group = "failed"
+        case "complete" | "waiting" | "held":
+            group = outcome.state
+    return PlanLine(
+        outcome.plan_id, outcome.title, group, SIGNS[outcome.state], outcome.state, one_line(_detail(outcome, session))
+    )
+
+
+def _detail(outcome: PlanOutcome, session: SessionRecord | None) -> str:
+    if outcome.state == "complete":
+        return ", ".join(complete_notes(outcome))
+    if outcome.state == "running" and session is not None:
+        return progress_of(session)
+    if outcome.state == "verifying":
+        return "its checks run"
+    reason = outcome.reason or ""
+    return reason.removeprefix("waits ") if outcome.state == "waiting" else reason  # the word "waiting" says it
+
+
+def complete_notes(outcome: PlanOutcome) -> list[str]:
+    """Return what is worth saying of a plan that is complete."""
+    notes = [f"{outcome.report.total} checks" if outcome.report.total != 1 else "1 check"] if outcome.report else []
+    if not outcome.verified:
+        notes.append("not verified")
+    if outcome.earlier:
+        notes.append("done before")
+    if outcome.attempts > 1:
+        notes.append(f"at try {outcome.attempts}")
+    return notes + ([outcome.reason] if outcome.reason else [])
+
+
+def progress_of(session: SessionRecord) -> str:
+    """Return how far a session is, as ``2/4 name of the task``."""
+    if session.task_name:
+        name = re.sub(rf"^task {session.current_task}\s*[:.–-]\s*", "", session.task_name, flags=re.IGNORECASE)
+        return f"{session.current_task}/{session.total_tasks} {name}"
+    return session.message or ""
+
+
+def one_line(text: str) -> str:
+    """Return a text without line breaks and control characters, which could move a terminal's cursor."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
+def news_text(event: EventRecord, asker: str) -> str:
+    """Return an event as a line."""
+    data = event.data
+    match event.kind:
+        case "answered":
+            door = f" through {event.door}" if event.door and event.door != event.actor else ""
+            return f"{asker} answered by {event.actor}{door}: {data.get('answer')}"
+        case "retry":
+            return f"{event.plan_id} tries again in {data.get('after'):g} s: {data.get('reason')}"
+        case "phase_checked":
+            return f"phase {data.get('phase')} checks {'passed' if data.get('passed') else 'failed'}"
+        case "policy_failed":
+            return f"{asker} could not be answered by policy: {data.get('reason')}"
+        case "commit_failed":
+            return f"{event.plan_id} was not committed: {data.get('reason')}"
+        case _:
+            return f"{asker} still waits for an answer"

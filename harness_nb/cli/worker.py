@@ -1,0 +1,83 @@
+"""The worker's side of the protocol as commands, for shell scripts and agents inside a session."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from harness_nb.errors import CommandNotFoundError, InvalidMessageError
+from harness_nb.protocol.messages import QUESTIONS
+from harness_nb.sessions.worker_side import WorkerSide
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TIMED_OUT = 3
+
+
+def report(message_type: str, payload: str | None, fields: Mapping[str, str]) -> None:
+    """Send a message and print its id; phase and plan are filled in from the session where they are not said.
+
+    Raises: NotAWorkerError, UnknownMessageTypeError, InvalidMessageError.
+    """
+    with WorkerSide() as side:
+        session = side.store.sessions.get(side.session_id)
+        known = {"phase": session.phase, "plan": session.plan_id or ""} if message_type != "session_ready" else {}
+        given = _object(message_type, payload) | {name: _value(text) for name, text in fields.items()}
+        if message_type not in QUESTIONS and message_type != "session_ready":
+            known["taskNumber"] = session.current_task or 1  # type: ignore[assignment]
+            known["totalTasks"] = session.total_tasks or 1  # type: ignore[assignment]
+        record = side.report(message_type, {**known, **given})
+    print(record.id)  # noqa: T201
+
+
+def wait_for_message(message_id: str | None, timeout: float | None) -> int:
+    """Wait for an answer or any message and print it as JSON.
+
+    Raises: NotAWorkerError, MessageNotFoundError.
+    """
+    with WorkerSide() as side:
+        try:
+            message = side.wait(message_id, timeout)
+        except TimeoutError as error:
+            print(f"harness-nb: {error}", file=sys.stderr)  # noqa: T201
+            return TIMED_OUT
+    print(json.dumps(message.to_wire(), ensure_ascii=False))  # noqa: T201
+    return 0
+
+
+def execute(command: list[str]) -> None:
+    """Become a command that has this session's credentials in its environment; does not return.
+
+    Raises: NotAWorkerError, ShimFailedError, CommandNotFoundError.
+    """
+    with WorkerSide() as side:
+        environment = {**os.environ, **side.all_credentials()}
+    try:
+        os.execvpe(command[0], command, environment)
+    except OSError as error:
+        raise CommandNotFoundError(command[0], error.strerror or str(error)) from None
+
+
+def _object(message_type: str, text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    try:
+        content = json.loads(sys.stdin.read() if text == "-" else text)
+    except ValueError as error:
+        raise InvalidMessageError(message_type, f"payload: not JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise InvalidMessageError(message_type, "payload: not a JSON object")
+    return content
+
+
+def _value(text: str) -> Any:
+    """Read lists and objects as JSON; all else is text, which the message's own types turn into what they need."""
+    if text[:1] in ("[", "{"):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text

@@ -1,0 +1,157 @@
+"""Questions as files: what workers put there is taken in, and the oldest open question is shown.
+
+A file of somebody else is taken by rename; ours are placed by link, which never overwrites. ``checkpoint.json`` is
+known as ours by being a link to the copy in ``asked/``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from harness_nb.errors import InvalidMessageError, UnreadableFileError
+from harness_nb.protocol.base import format_timestamp
+from harness_nb.protocol.files import CHECKPOINT_TYPES
+from harness_nb.protocol.messages import WorkerMessage, parse_worker_message
+from harness_nb.store.atomic import (
+    is_blank,
+    link_among,
+    link_if_absent,
+    move,
+    names_in,
+    read_json,
+    same_file,
+    write_text,
+)
+from harness_nb.store.layout import file_stem, fit_file_stem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from harness_nb.protocol.records import MessageRecord
+    from harness_nb.store.answer_files import AnswerFiles
+    from harness_nb.store.layout import Layout, SessionFolder
+    from harness_nb.store.messages import Messages
+    from harness_nb.store.rejected_files import RejectedFiles
+
+QUESTION_OF = {checkpoint: message for message, checkpoint in CHECKPOINT_TYPES.items()}
+INCOMING = ".incoming-"
+ENVELOPE = ("id", "sessionId", "timestamp", "type")
+
+
+class AskedFiles:
+    """The questions of the sessions' folders; every method runs inside the journal's write lock."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        messages: Messages,
+        answers: AnswerFiles,
+        rejected: RejectedFiles,
+        *,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._layout = layout
+        self._messages = messages
+        self._answers = answers
+        self._rejected = rejected
+        self._clock = clock
+        self._new_id = new_id
+
+    def take(self, session_id: str) -> None:
+        """Journal the questions that the worker put there, also those that a crash left half taken in."""
+        folder = self._layout.session(session_id)
+        self._set_incoming(folder)
+        found = [folder.asked / name for name in self._new_names(session_id, folder)]
+        for path in sorted(found, key=lambda path: (path.lstat().st_mtime_ns, path.name)):
+            self._take_one(session_id, folder, path)
+
+    def show(self, session_id: str) -> None:
+        """Let ``checkpoint.json`` be the oldest open question, and nothing when there is none."""
+        folder = self._layout.session(session_id)
+        pending = self._messages.pending(session_id)
+        wanted = self._copy(folder, pending[0]) if pending else None
+        if wanted is None or not same_file(folder.checkpoint, wanted):
+            if self._is_shown(folder):
+                target = self._aside(folder)
+                if move(folder.checkpoint, target) and link_among(folder.asked, target):
+                    target.unlink()  # else the worker was faster, and the next look takes that in
+            if wanted is not None:
+                link_if_absent(wanted, folder.checkpoint)
+
+    def _new_names(self, session_id: str, folder: SessionFolder) -> list[str]:
+        names = {name for name in names_in(folder.asked) if name.endswith(".json") or name.startswith(INCOMING)}
+        ids = self._messages.ids(session_id)
+        new = names.difference([f"{message_id}.json" for message_id in ids])
+        if new:  # an id that is no file name has another one, which is work to find out
+            new -= {f"{file_stem(message_id)}.json" for message_id in ids}
+        return sorted(new)
+
+    def _set_incoming(self, folder: SessionFolder) -> None:
+        try:
+            if is_blank(folder.checkpoint) or self._is_shown(folder):
+                return
+        except FileNotFoundError:
+            return
+        move(folder.checkpoint, self._aside(folder))
+
+    def _aside(self, folder: SessionFolder) -> Path:
+        return folder.asked / f"{INCOMING}{self._new_id()}"
+
+    def _is_shown(self, folder: SessionFolder) -> bool:
+        return link_among(folder.asked, folder.checkpoint) is not None
+
+    def _take_one(self, session_id: str, folder: SessionFolder, path: Path) -> None:
+        try:
+            message = self._question(session_id, path)
+        except FileNotFoundError:
+            return
+        except (UnreadableFileError, InvalidMessageError) as error:
+            self._rejected.set_aside(session_id, path, error)
+            return
+        known = self._messages.find(message.id, session_id)
+        if known is None:
+            move(path, folder.asked_copy(message.id))
+            self._messages.post(message, asked_by="file")
+        elif link_among(folder.asked, path, but=path.name) is not None:
+            path.unlink()  # what was shown, and not put away by a process that died
+        elif known.payload != message.to_wire()["payload"]:
+            reason = f"Its id {message.id!r} is that of another message of this session. Give each question its own."
+            self._rejected.set_aside(session_id, path, reason)
+        else:  # asked once more by a worker that did not keep the answer, as after its crash
+            path.unlink()
+            self._answers.give_again(known)
+
+    def _question(self, session_id: str, path: Path) -> WorkerMessage:
+        raw = read_json(path)
+        found = path.stat()
+        kind = raw.get("type")
+        if not isinstance(kind, str) or kind not in QUESTION_OF:
+            raise UnreadableFileError(path, f"its type must be one of {', '.join(QUESTION_OF)}")
+        digest = hashlib.sha256(path.read_bytes() + f"{found.st_mtime_ns}:{found.st_ino}".encode()).hexdigest()
+        return parse_worker_message(
+            {
+                "id": fit_file_stem(raw.get("id")) or digest[:16],
+                "sessionId": session_id,
+                "type": QUESTION_OF[kind],
+                "timestamp": self._clock(),
+                "payload": {key: value for key, value in raw.items() if key not in ENVELOPE},
+            }
+        )
+
+    def _copy(self, folder: SessionFolder, question: MessageRecord) -> Path:
+        path = folder.asked_copy(question.id)
+        if not path.exists():
+            content = {
+                **question.payload,
+                "id": question.id,
+                "sessionId": question.session_id,
+                "timestamp": format_timestamp(question.timestamp),
+                "type": CHECKPOINT_TYPES[question.type],
+            }
+            write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n", durable=False)
+        return path

@@ -1,0 +1,166 @@
+"""``harness-nb worker``: a shell script inside a session reports, waits, and uses credentials."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness_nb import Harness
+from harness_nb.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.cli.conftest import Shell
+
+SECRET = "hush-4711-hush"  # pretended
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Iterator[Harness]:
+    folder = tmp_path / "credentials"
+    folder.mkdir(mode=0o700)
+    (folder / "demo.env").write_text(f"DEMO_TOKEN={SECRET}\n")
+    (folder / "demo.env").chmod(0o600)
+    project = tmp_path / "p"
+    (project / ".orchestration").mkdir(parents=True)
+    (project / ".orchestration" / "config.yaml").write_text(f"credentialsDir: {folder}\n")
+    with Harness(project) as opened:
+        yield opened
+        for session in opened.list_sessions():
+            opened.end_session(session.id)
+
+
+def script(*lines: str) -> list[str]:
+    return ["sh", "-eu", "-c", "\n".join((f'nb() {{ "{sys.executable}" -m harness_nb.cli worker "$@"; }}', *lines))]
+
+
+@pytest.mark.row(13)
+def test_a_shell_script_asks_and_gets_its_answer(harness: Harness, tmp_path: Path) -> None:
+    session = harness.start_session(
+        command=script(
+            "nb report session_ready workingDir=.",
+            "nb report task_started taskNumber=1 totalTasks=2 taskName=painting",
+            "nb report progress_update message='half way' percentComplete=50",
+            """id=$(nb report decision_needed decision=Which? 'options=[{"id": "a"}, {"id": "b"}]')""",
+            'nb await "$id" > answer.json',
+        )
+    )
+    change = harness.wait_for_state(session_ids=[session.id], states=["checkpoint", "failed"], timeout=30)
+    assert change.sessions[0].state == "checkpoint", session.output()
+    record = session.record
+    assert (record.task_name, record.current_task, record.total_tasks) == ("painting", 1, 2)
+    assert record.message == "half way"
+    [question] = harness.get_pending()
+    question.answer("b", rationale="it is later")
+    assert session.wait(timeout=30).state == "completed", session.output()
+    answer = json.loads((tmp_path / "p" / "answer.json").read_text())
+    assert answer["type"] == "decision_made"
+    assert answer["payload"]["selectedOptionId"] == "b"
+    assert answer["payload"]["rationale"] == "it is later"
+
+
+@pytest.mark.row(13)
+def test_fields_are_read_as_the_message_needs_them(harness: Harness) -> None:
+    session = harness.start_session(
+        command=script('nb report verification_needed whatBuilt=door \'howToVerify=["open it", "close it"]\'; nb await')
+    )
+    harness.wait_for_state(session_ids=[session.id], states=["checkpoint", "failed"], timeout=30)
+    [question] = harness.get_pending()
+    assert question.payload["howToVerify"] == ["open it", "close it"]
+    question.reject("it squeaks")
+    assert session.wait(timeout=30).state == "completed"
+    assert "it squeaks" in session.output()
+
+
+@pytest.mark.row(13)
+def test_waiting_ends_with_status_3_at_its_time_limit_and_the_question_stays_open(harness: Harness) -> None:
+    session = harness.start_session(
+        command=script(
+            "id=$(nb report action_needed action=wait)",
+            'nb await "$id" --timeout 0.2 && echo answered || echo "status $?"',
+        )
+    )
+    assert session.wait(timeout=30).state == "completed"
+    assert "status 3" in session.output()
+    assert "no answer within 0.2 s" in session.output()
+
+
+@pytest.mark.row(2)
+@pytest.mark.row(13)
+def test_credentials_reach_a_command_and_nothing_else(harness: Harness, tmp_path: Path) -> None:
+    session = harness.start_session(
+        command=script(
+            "id=$(nb report credentials_needed service=demo 'envVars=[\"DEMO_TOKEN\"]' reason=because)",
+            'nb await "$id" > answer.json',
+            'test -z "${DEMO_TOKEN:-}"',
+            "set +e",
+            """nb exec -- sh -c 'echo "${#DEMO_TOKEN} letters"; echo "$DEMO_TOKEN"; exit 7' --verbose""",
+            'echo "status $?"',
+        )
+    )
+    harness.wait_for_state(session_ids=[session.id], states=["checkpoint", "failed"], timeout=30)
+    harness.get_pending()[0].approve()
+    assert session.wait(timeout=30).state == "completed", session.output()
+    printed = str(session.output())
+    assert f"{len(SECRET)} letters" in printed
+    assert "status 7" in printed
+    assert SECRET not in printed
+    for path in (tmp_path / "p").rglob("*"):
+        assert not path.is_file() or SECRET.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.row(13)
+def test_wrong_reports_are_refused_with_a_sentence(harness: Harness) -> None:
+    session = harness.start_session(
+        command=script(
+            "set +e",
+            'nb report greetings; echo "status $?"',
+            'nb report decision_needed context=x; echo "status $?"',
+            "nb report decision_needed --payload '[1'; echo \"status $?\"",
+            'nb await 0123; echo "status $?"',
+            'nb exec -- there-is-no-such-program; echo "status $?"',
+        )
+    )
+    assert session.wait(timeout=60).state == "completed"
+    text = str(session.output())
+    assert text.count("status 2") == 5
+    assert "Traceback" not in text
+    assert "Unknown message type 'greetings'" in text
+    assert "decision_needed message cannot be used: " in text
+    assert "not JSON" in text
+    assert "There is no message '0123'" in text
+    assert "Cannot start 'there-is-no-such-program'" in text
+
+
+def test_outside_of_a_session_there_is_nobody_to_report_to(shell: Shell) -> None:
+    done = shell("worker", "report", "session_ready", "workingDir=.")
+    assert done.code == 2
+    assert "This is not inside a session" in done.err
+
+
+@pytest.mark.row(13)
+def test_a_payload_can_come_from_standard_input(harness: Harness, tmp_path: Path) -> None:
+    session = harness.start_session(
+        command=script("""echo '{"action": "open the door"}' | nb report action_needed --payload -""")
+    )
+    session.wait(timeout=30)
+    with closing(Store(tmp_path / "p")) as store:
+        [message] = store.messages.select(session.id, direction="in")
+    assert message.payload["action"] == "open the door"
+
+
+def test_the_command_line_starts_light() -> None:
+    heavy = ["pandas", "networkx", "watchfiles", "rich", "httpx", "playwright", "IPython"]
+    code = (
+        "import sys, harness_nb.cli.app, harness_nb.cli.worker; "
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

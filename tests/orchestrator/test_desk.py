@@ -1,0 +1,201 @@
+"""Answers on their way to real sessions: who wins, and where the values of credentials go and do not go."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness_nb import CredentialProvider, Harness, Question, Session, lookup_credentials
+from harness_nb.errors import (
+    AlreadyAnsweredError,
+    CredentialsNotFoundError,
+    InvalidMessageError,
+    MessageNotFoundError,
+    QuestionExpiredError,
+    UnknownMessageTypeError,
+    WrongAnswerTypeError,
+)
+from harness_nb.sessions import ask_shim
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SECRET = "postgresql://ann:s3cr3t-value@db:5432/shop"
+ASKS = """
+import hashlib
+from harness_nb.sessions.worker_side import WorkerSide
+with WorkerSide() as side:
+    payload = {"phase": "3", "plan": "03-02", "service": "postgres", "envVars": ["DATABASE_URL"], "reason": "to load",
+               "context": "production"}
+    question = side.report("credentials_needed", payload)
+    answer = side.wait(question.id)
+    if answer.payload.get("found"):
+        value = side.take_credentials(answer)["DATABASE_URL"]
+        print("digest", hashlib.sha256(value.encode()).hexdigest(), "value", value)
+    else:
+        print("refused", answer.payload.get("error"))
+"""
+"""A worker that asks for credentials, and prints the value and its digest."""
+
+Asking = tuple[Session, Question]
+
+
+@pytest.fixture
+def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of credentials, outside of the project."""
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    (folder / "postgres-production.env").write_text(f"DATABASE_URL={SECRET}\nPGUSER=ann\n")
+    monkeypatch.setenv("HARNESS_CREDENTIALS_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def asking(harness: Harness) -> Asking:
+    """A session that waits for credentials, and its question."""
+    session = harness.start_session(command=[sys.executable, "-c", ASKS])
+    harness.wait_for_state(session_ids=[session.id], states=["checkpoint"], timeout=20)
+    [question] = harness.get_pending(session.id)
+    return session, question
+
+
+def given(session: Session) -> bool:
+    """Wait for the session's end; say whether it had the right value, and check that its output shows none."""
+    assert session.wait(timeout=20).state == "completed"
+    output = session.output().text
+    assert "s3cr3t-value" not in output
+    return hashlib.sha256(SECRET.encode()).hexdigest() in output
+
+
+def nothing_written(root: Path) -> bool:
+    """Say whether no file of the project holds the value in plain."""
+    files = [file for file in root.rglob("*") if file.is_file()]
+    assert any(file.name == "harness.db" for file in files)
+    return not [file for file in files if b"s3cr3t-value" in file.read_bytes()]
+
+
+@pytest.mark.row(1, 2)
+def test_a_yes_hands_the_values_to_that_session_alone(harness: Harness, asking: Asking, secrets: Path) -> None:
+    """They are in the shim's memory under the answer's id, reach the worker, and are in no file."""
+    session, question = asking
+    answer = question.approve()
+    assert given(session)
+    assert answer.payload["credentials"] == {}
+    assert (answer.payload["found"], answer.payload["envVars"]) == (True, ["DATABASE_URL"])
+    assert nothing_written(harness.root)
+
+
+@pytest.mark.row(1, 2, 3)
+def test_the_example_of_the_document_works_in_python(harness: Harness, asking: Asking, secrets: Path) -> None:
+    """Look up, respond with all of the result inside the message: the values are handed on and dropped at the door."""
+    session, message = asking
+    result = lookup_credentials(
+        message.payload["service"], message.payload["envVars"], message.payload["context"]
+    )  # fmt: skip
+    stored = harness.respond(
+        type="credentials_provided",
+        session_id=message.session_id,
+        in_response_to=message.id,
+        payload={
+            "phase": message.payload["phase"],
+            "plan": message.payload["plan"],
+            "service": message.payload["service"],
+            "credentials": result.credentials,
+            "found": result.found,
+            "error": result.error,
+            "instructions": result.instructions,
+        },
+    )
+    assert given(session)
+    assert stored.payload["credentials"] == {}
+    assert stored.payload["envVars"] == ["DATABASE_URL"]
+    assert nothing_written(harness.root)
+
+
+@pytest.mark.row(2)
+def test_values_in_plain_words_are_dropped_at_the_door_too(harness: Harness, asking: Asking) -> None:
+    """Whoever posts values as plain text has them handed on, and stored nowhere."""
+    session, question = asking
+    payload = {"service": "postgres", "found": True, "credentials": {"DATABASE_URL": SECRET}}
+    harness.respond("credentials_provided", session.id, payload, in_response_to=question.id)
+    assert given(session)
+    assert nothing_written(harness.root)
+
+
+@pytest.mark.row(1)
+def test_what_is_not_found_stays_a_question_until_somebody_refuses(
+    opened: Callable[..., Harness], asking: Asking, tmp_path: Path
+) -> None:
+    """A yes without values is no answer: the error says what to do, and the question stays open."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    opened(credentials=CredentialProvider(empty))
+    session, question = asking
+    with pytest.raises(CredentialsNotFoundError, match=r"(?s)No credentials for 'postgres'.*question stays open"):
+        question.approve()
+    with pytest.raises(CredentialsNotFoundError):
+        question.answer("yes")
+    question.reject("ask the operations team")
+    assert not given(session)
+    assert "refused ask the operations team" in session.output().text
+
+
+@pytest.mark.row(10)
+def test_the_first_answer_holds_and_the_losers_values_go_nowhere(
+    harness: Harness, asking: Asking, secrets: Path
+) -> None:
+    """A second answer is told who was faster, and nothing that it brought is handed out."""
+    session, question = asking
+    question.reject("not today")
+    with pytest.raises(AlreadyAnsweredError, match=r"already answered by .* through python at .*: not given"):
+        question.approve()
+    payload = {"found": True, "credentials": {"DATABASE_URL": SECRET}}
+    with pytest.raises(AlreadyAnsweredError):
+        harness.respond("credentials_provided", session.id, payload, in_response_to=question.id)
+    assert not given(session)
+
+
+def test_the_values_wait_under_the_answers_id(harness: Harness, asking: Asking, secrets: Path) -> None:
+    """Whoever does not know the answer's id gets nothing from the shim."""
+    session, question = asking
+    folder = harness._twin.store.layout.session(session.id)
+    assert ask_shim(folder, do="take", id=question.id)["values"] is None
+    question.approve()
+    assert given(session)
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "error"),
+    [
+        ("decision_made", {"selectedOptionId": "x"}, WrongAnswerTypeError),
+        ("credentials_given", {}, UnknownMessageTypeError),
+        ("credentials_provided", {"service": "postgres"}, InvalidMessageError),
+    ],
+)
+def test_a_wrong_answer_changes_nothing(
+    harness: Harness, asking: Asking, kind: str, payload: dict[str, str], error: type[Exception]
+) -> None:
+    """Each gives one sentence, and the question stays open."""
+    session, question = asking
+    with pytest.raises(error):
+        harness.respond(kind, session.id, payload, in_response_to=question.id)
+    assert [one.id for one in harness.get_pending()] == [question.id]
+
+
+def test_an_answer_to_nothing(harness: Harness, asking: Asking) -> None:
+    """A message that is not there, one of another session, no message, and one whose session has ended."""
+    session, question = asking
+    payload = {"found": False}
+    for in_response_to in ("nothing", None):
+        with pytest.raises(MessageNotFoundError):
+            harness.respond("credentials_provided", session.id, payload, in_response_to=in_response_to)
+    other = harness.start_session(command=["true"])
+    with pytest.raises(MessageNotFoundError, match=f"in session '{other.id}'"):
+        harness.respond("credentials_provided", other.id, payload, in_response_to=question.id)
+    session.stop(grace=0.5)
+    with pytest.raises(QuestionExpiredError, match="its session has ended"):
+        question.reject("too late")
