@@ -73,14 +73,14 @@ class PlainView:
 
     async def _show(self, shot: Snapshot) -> None:
         earlier = {one.plan_id for one in shot.report.plans if one.earlier}
+        for event in shot.news:  # what a plan waited for is said before it goes on
+            _say(one_line(news_text(event, await self._asker(event.data.get("question")))))
         for line in shot.lines:
             if line.id not in earlier:
                 self._plan(line)
         for question in shot.questions:
             if question.id not in self._asked:
                 self._question(question)
-        for event in shot.news:
-            _say(one_line(news_text(event, await self._asker(event.data.get("question")))))
 
     def _plan(self, line: PlanLine) -> None:
         if line.group in ("waiting", "asks") and not line.detail.startswith("tries again"):

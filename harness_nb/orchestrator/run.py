@@ -388,10 +388,10 @@ class Runner:
         except Exception as error:
             report = self._judge.unchecked(phase, error)
         try:
-            self.phases[phase] = report
-            self._gates[phase] = "open" if report.passed else "failed"
             await self._say(PHASE_CHECKED, "", phase=phase, passed=report.passed, report=report.to_wire())
         finally:
+            self.phases[phase] = report
+            self._gates[phase] = "open" if report.passed else "failed"
             self._move()
 
 

@@ -31,7 +31,7 @@ def test_the_state_of_every_real_project_opens(opened: Callable[..., Harness], p
         assert state.plans
         assert {one.plan_id for one in state.graph.plans} == {one.id for one in state.plans}
         assert {one.state for one in state.plans} <= {"complete", "waiting", "held"}
-        assert str(state).startswith(str(project))
+        assert str(state).startswith(f"{project.name}: ")
 
 
 @pytest.mark.row(4, 7)
