@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 def _service(variables: str, stems: str) -> Service:
-    return Service(variables=tuple(variables.split()), stems=tuple(stems.split()))
+    # without validation: building the model would cost every import of the package
+    return Service.model_construct(variables=tuple(variables.split()), stems=tuple(stems.split()))
 
 
 KNOWN_SERVICES: Final[Mapping[str, Service]] = MappingProxyType(

@@ -12,7 +12,6 @@ import anyio.to_thread
 from harness_nb.orchestrator.asking import ask
 from harness_nb.plans.paths import read_paths
 from harness_nb.plans.summary import CheckLine, summary_target, write_summary
-from harness_nb.protocol.manifest import Manifest, parse_manifest
 from harness_nb.protocol.report import CheckResult, Report
 from harness_nb.sessions.launch import tool_environment
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from harness_nb.orchestrator.desk import Desk
     from harness_nb.orchestrator.progress import PlanProgress
     from harness_nb.plans.project import Project
+    from harness_nb.protocol.manifest import Manifest
     from harness_nb.protocol.plans import Plan
     from harness_nb.sessions.host import SessionHost
     from harness_nb.verification import VerificationEngine
@@ -58,7 +58,8 @@ class Judge:
 
     def phase_manifest(self, plan: Plan) -> Manifest:
         """Return what a plan adds to its phase's checks: its ``must_pass`` without those that a person has judged."""
-        from harness_nb.protocol.checks import HumanCheck
+        from harness_nb.protocol.checks import HumanCheck  # with manifest.py: twenty-seven models, not for every import
+        from harness_nb.protocol.manifest import parse_manifest
 
         keys = ("must_pass", "api_base_url", "ui_base_url", "timeout")
         manifest = parse_manifest({key: getattr(plan.frontmatter, key) for key in keys}, plan.path)

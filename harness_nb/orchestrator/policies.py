@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from harness_nb.protocol.records import MessageRecord
 
-ACCEPT_ALL = Policy(do="approve")
+ACCEPT_ALL = Policy.model_construct(do="approve")  # unvalidated: building the model would cost every import
 """What ``--yes`` means: the recommended option, else the first; yes to everything else."""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ async def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Measure harness_nb.")
     parser.add_argument("--quick", action="store_true", help="measure less often")
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=120)
     load, cores = os.getloadavg()[0], os.cpu_count()
     caption = (
         f"{cores} cores, load {load:.1f} at the start{' — too busy to judge by' if load > 0.5 * (cores or 1) else ''}"
