@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,19 +12,17 @@ import anyio.to_thread
 
 from harness_nb import errors
 from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession, _patience
+from harness_nb.harness.runs import options_of, prepare_run
 from harness_nb.harness.state import open_project, read_state, write_quick_state
-from harness_nb.orchestrator import Desk, Runner, ask
+from harness_nb.orchestrator import Desk, ask
 from harness_nb.orchestrator.attempts import task_message
 from harness_nb.orchestrator.restore import choose_worker
-from harness_nb.plans import Project, build_graph
-from harness_nb.protocol.base import format_timestamp
-from harness_nb.protocol.plans import Plan
-from harness_nb.protocol.records import RunOptions, SessionRecord
+from harness_nb.protocol.records import SessionRecord
 from harness_nb.protocol.state import StateChange
 from harness_nb.sessions import Assignment, Output, driver_named, read_output
 from harness_nb.sessions.host import SessionHost
 from harness_nb.store import Store
-from harness_nb.store.locks import acquire, note_of, release
+from harness_nb.store.locks import release
 from harness_nb.store.trust import is_trusted, set_trusted
 
 if TYPE_CHECKING:
@@ -36,7 +33,9 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from harness_nb.credentials import CredentialProvider
+    from harness_nb.plans import Project
     from harness_nb.protocol.files import Policy
+    from harness_nb.protocol.plans import Plan
     from harness_nb.protocol.records import MessageRecord
     from harness_nb.protocol.state import ProjectState
 
@@ -380,25 +379,13 @@ class AsyncHarness:
 
         Raises: UntrustedProjectError, SecondRunError, NoPlansError, UnknownPlanError, UnknownWorkerError.
         """
-        if worker is not None:
-            driver_named(worker)
-        if max_parallel is not None and max_parallel < 1:
-            raise ValueError(f"max_parallel is {max_parallel}; at least one plan must run at a time.")
         tasks = self._open
-        options = RunOptions(
-            plans=tuple(one.id if isinstance(one, Plan) else one for one in plans) if plans is not None else None,
-            worker=worker,
-            max_parallel=max_parallel,
-            params=dict(params or {}),
-            again=again,
-            policies=tuple(policies),
-            inline_plans=tuple(one.to_wire() for one in plans or () if isinstance(one, Plan)),
+        options = options_of(
+            plans, worker=worker, max_parallel=max_parallel, params=params, again=again, policies=policies
         )
-        if options.inline_plans and len(options.inline_plans) != len(options.plans or ()):
-            raise TypeError("plans are either all ids of the project's plans or all Plan objects.")
         if not self.trusted and not options.inline_plans:
             raise errors.UntrustedProjectError(self.root)
-        runner = await anyio.to_thread.run_sync(self._prepare, options)
+        runner = await anyio.to_thread.run_sync(prepare_run, self.host, self.desk, options, self.door)
         run = AsyncRun(runner)
         tasks.start_soon(run.drive, self._let_go)
         self._run = run
@@ -408,47 +395,6 @@ class AsyncHarness:
     def current_run(self) -> AsyncRun | None:
         """The newest run of this harness."""
         return self._run
-
-    def _prepare(self, options: RunOptions) -> Runner:
-        lease = self.store.layout.lease
-        note = {"door": self.door, "pid": os.getpid(), "since": format_timestamp(self.store.clock())}
-        if not acquire(lease, note):
-            raise errors.SecondRunError(self.root, note_of(lease))
-        try:
-            project = self._project_of(options)
-            if (configured := self.store.config().worker) is not None:
-                driver_named(configured)
-            exact = self._exact(options, project)
-            record = self.store.runs.unfinished()
-            if record is not None and _goes_on(record.options, exact):
-                record = record.replace(options=_with_news(record.options, exact))
-            else:
-                if record is not None:
-                    self.store.runs.end(record.id, "stopped")
-                self.store.write_default_config()
-                record = self.store.runs.create(f"run-{self.store.new_id()[:8]}", exact)
-            return Runner(self.host, self.desk, project, record)
-        except BaseException:
-            release(lease)
-            raise
-
-    def _project_of(self, options: RunOptions) -> Project:
-        if options.inline_plans:
-            plans = tuple(Plan.model_validate(one) for one in options.inline_plans)
-            return Project(root=self.root, plans=plans, graph=build_graph(plans))
-        project = open_project(self.store)
-        if not project.plans:
-            raise errors.NoPlansError(self.root)
-        for name in options.plans or ():
-            if project.plan(name) is None:
-                raise errors.UnknownPlanError(name, [plan.id for plan in project.plans])
-        return project
-
-    def _exact(self, options: RunOptions, project: Project) -> RunOptions:
-        """Name plans as the project names them: ``3-2`` becomes ``03-02``."""
-        if options.plans is None or options.inline_plans:
-            return options
-        return options.replace(plans=tuple(plan.id for name in options.plans if (plan := project.plan(name))))
 
     def _let_go(self) -> None:
         release(self.store.layout.lease)
@@ -463,24 +409,6 @@ class AsyncHarness:
     def _host(self) -> SessionHost:
         self._open  # noqa: B018 — an error when it is closed
         return self.host
-
-
-def _goes_on(earlier: RunOptions, now: RunOptions) -> bool:
-    """Whether a call means the unfinished run: it names nothing that differs from it."""
-    return (
-        now.plans in (None, earlier.plans)
-        and now.worker in (None, earlier.worker)
-        and now.inline_plans == earlier.inline_plans
-        and (not now.params or now.params == earlier.params)
-        and (not now.again or earlier.again)
-    )
-
-
-def _with_news(earlier: RunOptions, now: RunOptions) -> RunOptions:
-    """What an unfinished run is to go on with: how many at a time and who answers may differ from before."""
-    return earlier.replace(
-        max_parallel=now.max_parallel or earlier.max_parallel, policies=now.policies or earlier.policies
-    )
 
 
 def _user() -> str:
