@@ -107,7 +107,9 @@ class SessionNotFoundError(HarnessError):
     """No session has this id."""
 
     def __init__(self, session_id: str) -> None:
-        super().__init__(f"There is no session {session_id!r}. list_sessions() shows the ids there are.")
+        super().__init__(
+            f"There is no session {session_id!r}. list_sessions() or `harness-nb status` shows the ids there are."
+        )
 
 
 class MessageNotFoundError(HarnessError):
@@ -345,3 +347,35 @@ class QuestionNotFoundError(MessageNotFoundError):
             f"There is no question {message_id!r} in {project}. "
             f"See what is open with: harness-nb respond --project {project}",
         )
+
+
+class UnknownStateError(HarnessError, ValueError):
+    """A session's state was named by a word that sessions do not have."""
+
+    def __init__(self, name: object, known: Iterable[str]) -> None:
+        super().__init__(f"There is no session state {name!r}. Use one of: {', '.join(known)}.")
+
+
+class UnusableArgumentError(HarnessError, TypeError, ValueError):
+    """A verb was called with something that it cannot use."""
+
+    def __init__(self, argument: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{argument} cannot be used: {problem}. {remedy}.")
+
+
+class NotAFolderError(HarnessError):
+    """A file was given where a project's folder is meant."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is a file; give the project's folder.")
+
+
+class UnknownSettingWarning(UserWarning):
+    """A file of settings says something that has no effect; the text names the line."""
+
+
+class NoFrontmatterWarning(UserWarning):
+    """The quick state was to be set in a roadmap that has no place for it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} has no frontmatter; pass insert=True to add one")

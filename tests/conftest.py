@@ -86,7 +86,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Print which row of the mission is shown by how many passed tests."""
-    terminalreporter.section("rows of the mission")
+    """Print which promise is shown by how many passed tests."""
+    terminalreporter.section("the fourteen promises, and how many passed tests show each")
     for row, title in ROWS.items():
         terminalreporter.write_line(f"{row:>3}  {_shown[row]:>4} tests  {title}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -32,6 +33,9 @@ HERE = Path()
 
 def run_app() -> int:
     """Run the command line; what a user can mend is one sentence on standard error and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # signs that this terminal's encoding lacks are no reason to fail
     warnings.showwarning = lambda message, *_, **__: print(f"! {message}", file=sys.stderr)  # noqa: T201
     try:
         if sys.platform == "win32":
@@ -105,6 +109,8 @@ def run(
     from harness_nb.cli.running import RunOrder, run_plans
 
     names = tuple(name.strip() for name in plans.split(",") if name.strip()) if plans is not None else None
+    if names == ():
+        raise typer.BadParameter("--plans names none; say which, for example 01-01,01-02, or leave it out")
     order = RunOrder(
         project=project, sample=sample, plans=names, worker=worker, max_parallel=max_parallel,
         params=_pairs(param), again=again, yes=yes, trust=trust,

@@ -23,7 +23,7 @@ from harness_nb.credentials import CredentialProvider
 from harness_nb.errors import HarnessError
 from harness_nb.store.journal import NETWORK_FILE_SYSTEMS, file_system_of
 from harness_nb.store.layout import Layout, runtime_folder
-from harness_nb.store.settings import read_config
+from harness_nb.store.settings import read_config, unknown_settings
 from harness_nb.store.trust import is_trusted
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ def _project(root: Path) -> Iterator[Finding]:
         return
     place = str(layout.config.relative_to(root))
     yield Finding("fine", "settings", place if layout.config.exists() else f"defaults; {place} is written by a run")
+    for text in unknown_settings(layout):
+        yield Finding("note", "settings", text)
     yield from _plans(root)
     yield from _credentials(root, config.credentials_dir)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness_nb.cli.opening import DOOR, opened, project_root
-from harness_nb.cli.output import session_named
+from harness_nb.cli.opening import DOOR, project_root
+from harness_nb.cli.output import opened_at_session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +22,8 @@ def end_session(folder: Path, name: str, *, grace: float) -> None:
 
     from harness_nb.harness import AsyncHarness
 
-    with opened(folder) as store:
-        session = session_named(store, name)
+    with opened_at_session(folder, name) as (_, session):
+        pass
 
     async def end() -> SessionRecord:
         async with AsyncHarness(project_root(folder), door=DOOR) as harness:

@@ -7,7 +7,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from shlex import quote
 
-from harness_nb.errors import FileInTheWayError, UnwritableFolderError
+from harness_nb.errors import FileInTheWayError, NotAFolderError, UnwritableFolderError
 from harness_nb.sample import shown
 from harness_nb.store import Store
 
@@ -15,9 +15,11 @@ from harness_nb.store import Store
 def make_project(folder: Path) -> None:
     """Write the starter project into a folder and say what to do next.
 
-    Raises: FileInTheWayError, UnwritableFolderError.
+    Raises: NotAFolderError, FileInTheWayError, UnwritableFolderError.
     """
     root = folder.expanduser().resolve()
+    if root.exists() and not root.is_dir():
+        raise NotAFolderError(root)
     with as_file(files("harness_nb.cli").joinpath("starter")) as starter:
         pieces = {path.relative_to(starter): path.read_bytes() for path in starter.rglob("*.md")}
     for place in (root / "planning", *(root / name for name in sorted(pieces))):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness_nb.errors import (
     HarnessError,
     NoPlansError,
+    NotAFolderError,
     ProjectNotFoundError,
     UnreadableFileError,
     UnwritableFolderError,
@@ -31,12 +32,21 @@ DOOR = "cli"
 def project_root(folder: Path) -> Path:
     """Return a project's folder as a full path.
 
-    Raises: ProjectNotFoundError.
+    Raises: ProjectNotFoundError, NotAFolderError.
     """
     root = folder.expanduser().resolve()
     if not root.is_dir():
-        raise ProjectNotFoundError(root)
+        raise NotAFolderError(root) if root.exists() else ProjectNotFoundError(root)
     return root
+
+
+def used_root(folder: Path) -> tuple[Path, bool]:
+    """Return a project's folder as a full path, and whether anything ever happened there.
+
+    Raises: ProjectNotFoundError, NotAFolderError.
+    """
+    root = project_root(folder)
+    return root, Layout(root).database.exists()
 
 
 def read_documents(root: Path) -> Project:

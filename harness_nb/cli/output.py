@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from harness_nb.cli.opening import opened
-from harness_nb.errors import HarnessError
+from harness_nb.cli.opening import opened, used_root
+from harness_nb.errors import HarnessError, SessionNotFoundError
 from harness_nb.sessions import conclude, read_output, watch_shim
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from harness_nb.protocol.records import SessionRecord
@@ -23,8 +25,7 @@ def print_output(folder: Path, name: str, *, lines: int, follow: bool) -> int:
 
     Raises: SessionNotFoundError.
     """
-    with opened(folder) as store:
-        session = session_named(store, name)
+    with opened_at_session(folder, name) as (store, session):
         place = _print(store, session, lines=lines)
         if not follow or not session.live:
             return 0
@@ -35,6 +36,18 @@ def print_output(folder: Path, name: str, *, lines: int, follow: bool) -> int:
         except KeyboardInterrupt:
             return INTERRUPTED
     return 0
+
+
+@contextmanager
+def opened_at_session(folder: Path, name: str) -> Iterator[tuple[Store, SessionRecord]]:
+    """Open a project's journal for one session; where nothing ever happened there is none.
+
+    Raises: SessionNotFoundError.
+    """
+    if not used_root(folder)[1]:
+        raise SessionNotFoundError(name)
+    with opened(folder) as store:
+        yield store, session_named(store, name)
 
 
 def session_named(store: Store, name: str) -> SessionRecord:

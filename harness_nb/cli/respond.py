@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from harness_nb.cli.keyboard import is_interactive
-from harness_nb.cli.opening import current_user, opened
+from harness_nb.cli.opening import current_user, opened, used_root
 from harness_nb.cli.questions import ASKS, Reply, asker_of, kind_of, respond_lines, understand
 from harness_nb.cli.snapshot import one_line
 from harness_nb.errors import NothingChosenError, QuestionExpiredError, QuestionNotFoundError, WrongAnswerTypeError
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 def list_questions(folder: Path) -> None:
     """Print the open questions, each with the commands that answer it."""
+    if not used_root(folder)[1]:
+        print("No question is open.")  # noqa: T201
+        return
     with opened(folder) as store:
         questions = store.messages.pending()
         for question in questions:
@@ -58,6 +61,9 @@ def answer_question(folder: Path, message_id: str, reply: Reply | None) -> None:
     Raises: QuestionNotFoundError, AlreadyAnsweredError, QuestionExpiredError, WrongAnswerTypeError,
     UnknownOptionError, CredentialsNotFoundError, NothingChosenError.
     """
+    root, used = used_root(folder)
+    if not used:
+        raise QuestionNotFoundError(message_id, root)
     with opened(folder) as store:
         question = _open_question(store, message_id)
         reply = reply or _asked_here(question, store.layout.root)

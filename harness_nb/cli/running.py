@@ -133,7 +133,7 @@ class _Drive:
                 worker=order.worker,
                 max_parallel=order.max_parallel,
                 params=order.params,
-                again=order.again,
+                again=order.again or (order.sample and before is None),  # the sample shows the same each time
                 policies=[ACCEPT_ALL] if order.yes else (),
             )
             if before is not None and before.id == run.id:

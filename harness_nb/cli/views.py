@@ -15,7 +15,7 @@ from harness_nb.harness import question_text
 from harness_nb.store.messages import summary_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from rich.console import Console
     from rich.live import Live
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from harness_nb.cli.questions import Reply
     from harness_nb.cli.snapshot import PlanLine, Snapshot
     from harness_nb.harness import AsyncHarness, AsyncRun
-    from harness_nb.protocol.records import MessageRecord
+    from harness_nb.protocol.records import EventRecord, MessageRecord
 
 PAUSE = 0.1
 """Seconds between two pictures at least: more often is no easier to read."""
@@ -73,14 +73,23 @@ class PlainView:
 
     async def _show(self, shot: Snapshot) -> None:
         earlier = {one.plan_id for one in shot.report.plans if one.earlier}
-        for event in shot.news:  # what a plan waited for is said before it goes on
-            _say(one_line(news_text(event, await self._asker(event.data.get("question")))))
-        for line in shot.lines:
-            if line.id not in earlier:
-                self._plan(line)
+        lines = [line for line in shot.lines if line.id not in earlier]
+        ended = [line for line in lines if line.group in ("complete", "failed")]
+        phases = [event for event in shot.news if event.kind == "phase_checked"]
+        # causes before effects: an answer, then the plan's end, then its phase, then what waited for that
+        await self._news(event for event in shot.news if event not in phases)
+        for line in ended:
+            self._plan(line)
+        await self._news(phases)
+        for line in lines:
+            self._plan(line)
         for question in shot.questions:
             if question.id not in self._asked:
                 self._question(question)
+
+    async def _news(self, events: Iterable[EventRecord]) -> None:
+        for event in events:
+            _say(one_line(news_text(event, await self._asker(event.data.get("question")))))
 
     def _plan(self, line: PlanLine) -> None:
         if line.group in ("waiting", "asks") and not line.detail.startswith("tries again"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,9 +12,10 @@ import anyio
 import anyio.to_thread
 
 from harness_nb import errors
-from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession, _patience
+from harness_nb.harness.arguments import command_of, environment_of, folder_of, names_of, params_of, states_of
+from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession, _patience, only
 from harness_nb.harness.runs import options_of, prepare_run
-from harness_nb.harness.state import open_project, read_state, write_quick_state
+from harness_nb.harness.state import open_project, read_state, roadmap_without_frontmatter, write_quick_state
 from harness_nb.orchestrator import Desk, ask
 from harness_nb.orchestrator.attempts import task_message
 from harness_nb.orchestrator.restore import choose_worker
@@ -23,6 +25,7 @@ from harness_nb.sessions import Assignment, Output, driver_named, read_output
 from harness_nb.sessions.host import SessionHost
 from harness_nb.store import Store
 from harness_nb.store.locks import release
+from harness_nb.store.settings import unknown_settings
 from harness_nb.store.trust import is_trusted, set_trusted
 
 if TYPE_CHECKING:
@@ -30,14 +33,15 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from anyio.abc import TaskGroup
+    from anyio.abc import TaskGroup, TaskStatus
 
     from harness_nb.credentials import CredentialProvider
     from harness_nb.plans import Project
     from harness_nb.protocol.files import Policy
     from harness_nb.protocol.plans import Plan
-    from harness_nb.protocol.records import MessageRecord
+    from harness_nb.protocol.records import MessageRecord, RunOptions
     from harness_nb.protocol.state import ProjectState
+    from harness_nb.sessions.host import Changes
 
 T = TypeVar("T")
 
@@ -49,7 +53,7 @@ class AsyncHarness:
     by default the folder that the settings or ``HARNESS_CREDENTIALS_DIR`` name. ``door`` and ``actor`` are who
     answers, in the journal.
 
-    Raises: UnsupportedPlatformError, ProjectNotFoundError, UnwritableFolderError, JournalDamagedError.
+    Raises: UnsupportedPlatformError, ProjectNotFoundError, NotAFolderError, UnwritableFolderError, JournalDamagedError.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class AsyncHarness:
             raise errors.UnsupportedPlatformError("Windows")
         root = Path(project).expanduser().resolve()
         if not root.is_dir():
-            raise errors.ProjectNotFoundError(root)
+            raise errors.NotAFolderError(root) if root.exists() else errors.ProjectNotFoundError(root)
         self.root = root
         self.door = door
         self.actor = actor or _user()
@@ -74,14 +78,24 @@ class AsyncHarness:
         self.desk = Desk(self.store, credentials)
         self._tasks: TaskGroup | None = None
         self._run: AsyncRun | None = None
+        self._failure: Exception | None = None
         if trust:
             self.trust()
 
     async def __aenter__(self) -> Self:
         tasks = anyio.create_task_group()
         self._tasks = await tasks.__aenter__()
-        await tasks.start(self.host.serve)
+        self._failure = None
+        await tasks.start(self._serve)
         return self
+
+    async def _serve(self, *, task_status: TaskStatus[None]) -> None:
+        """Stay in touch with the sessions; what ends that is kept for whoever asks later."""
+        try:
+            await self.host.serve(task_status=task_status)
+        except Exception as error:
+            self._failure = only(error)
+            raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -93,7 +107,10 @@ class AsyncHarness:
         try:
             # an error of the body goes on as itself, and not inside the group that a task group would make of it
             await tasks.__aexit__(*((kind, error, trace) if cancelled else (None, None, None)))
+        except Exception as failure:
+            raise only(failure) from None
         finally:
+            self.host.changes.happened()  # whoever waits looks again, and finds the harness closed
             release(self.store.layout.lease)
             self.store.close()
 
@@ -119,24 +136,25 @@ class AsyncHarness:
         worker's environment and masked in its output. ``resume`` names a session to go on with.
 
         Raises: UntrustedProjectError for a plan, UnknownPlanError, UnknownWorkerError, UnsuitableWorkerError,
-        CommandNotFoundError, WorkingFolderNotFoundError, MissingCommandError, NotResumableError.
+        CommandNotFoundError, WorkingFolderNotFoundError, MissingCommandError, NotResumableError, UnusableArgumentError.
         """
+        words, given = command_of(command), params_of(params)
+        env, env_credentials = environment_of("env", env), environment_of("env_credentials", env_credentials)
+        folder = folder_of(working_dir or ".")
         if resume is not None:
             return await self._resume(resume)
         project, found = await anyio.to_thread.run_sync(self._plan_named, plan)
-        name = self._worker_for(found, worker, command)
+        name = self._worker_for(found, worker, words)
         session = SessionRecord(
             id=f"{found.id if found else name}-{self.store.new_id()[:8]}",
             worker=name,
             plan_id=found.id if found else None,
             phase=found.phase if found else "",
-            working_dir=str(working_dir or "."),
+            working_dir=folder,
             task_type=task_type,
             created_at=self.store.clock(),
         )
-        assignment = Assignment(
-            plan=found, prompt=prompt, command=tuple(command or ()), params=dict(params or {}), task_type=task_type
-        )
+        assignment = Assignment(plan=found, prompt=prompt, command=words or (), params=given, task_type=task_type)
 
         def assign() -> None:
             if found is not None and project is not None:
@@ -158,9 +176,9 @@ class AsyncHarness:
     def _plan_named(self, name: str | None) -> tuple[Project | None, Plan | None]:
         if name is None:
             return None, None
-        if not self.trusted:
-            raise errors.UntrustedProjectError(self.root)
         project = open_project(self.store)
+        if project.plans and not self.trusted:
+            raise errors.UntrustedProjectError(self.root)
         plan = project.plan(name)
         if plan is None:
             raise errors.UnknownPlanError(name, [one.id for one in project.plans])
@@ -185,9 +203,13 @@ class AsyncHarness:
         return AsyncSession(self, session_id)
 
     async def list_sessions(self, state: str | None = None) -> list[AsyncSession]:
-        """Return all sessions, or those in a state, oldest first."""
+        """Return all sessions, or those in a state, oldest first.
+
+        Raises: UnknownStateError.
+        """
+        wanted = states_of(state)
         found = await anyio.to_thread.run_sync(self.store.sessions.select)
-        return [AsyncSession(self, one.id) for one in found if state is None or one.state == state]
+        return [AsyncSession(self, one.id) for one in found if wanted is None or one.state in wanted]
 
     async def get_output(self, session_id: str, lines: int | None = 100, since: int | None = None) -> Output:
         """Return the last lines that a session printed, or all since a place in bytes.
@@ -221,10 +243,9 @@ class AsyncHarness:
         With a ``cursor`` from an earlier call: what changed since, at once if anything did. Without one: at once only
         if a session already is in one of ``states``, else at the next change. ``timeout`` is in seconds.
 
-        Raises: TimeoutError, SessionNotFoundError.
+        Raises: TimeoutError, SessionNotFoundError, UnknownStateError.
         """
-        wanted_ids = set(session_ids) if session_ids is not None else None
-        wanted_states = set(states) if states is not None else None
+        wanted_ids, wanted_states = names_of(session_ids), states_of(states)
         since = cursor if cursor is not None else 0 if wanted_states else await self._last_event()
 
         def look() -> StateChange:
@@ -241,12 +262,12 @@ class AsyncHarness:
 
         for session_id in wanted_ids or ():
             await anyio.to_thread.run_sync(self.store.sessions.get, session_id)
-        changed = self._host.changes.next
+        changed = self.changes.next
         change = await anyio.to_thread.run_sync(look)  # also where there is no time at all
         with _patience(timeout, "no session changed as asked"):
             while not change.sessions:
                 await changed.wait()
-                changed = self._host.changes.next
+                changed = self.changes.next
                 change = await anyio.to_thread.run_sync(look)
         return change
 
@@ -259,7 +280,7 @@ class AsyncHarness:
         self, session_id: str | None = None, message_types: Iterable[str] | None = None
     ) -> list[AsyncQuestion]:
         """Return the questions that wait for an answer, oldest first."""
-        found = await anyio.to_thread.run_sync(self.store.messages.pending, session_id, message_types)
+        found = await anyio.to_thread.run_sync(self.store.messages.pending, session_id, names_of(message_types))
         return [AsyncQuestion(self, one) for one in found]
 
     async def respond(
@@ -342,15 +363,19 @@ class AsyncHarness:
         """Set the quick state in ``ROADMAP.md``'s frontmatter; the text below it stays byte for byte.
 
         ``values`` are ``phase``, ``plan``, ``status``, ``completed_plans`` and the like. Where there is no frontmatter
-        none is written, unless ``insert``.
+        none is written, unless ``insert``, and a NoFrontmatterWarning says so.
         """
 
-        def write() -> ProjectState:
-            if write_quick_state(self.store, values, insert=insert):
-                self.store.events.add("state_set", actor=self.actor, door=self.door, data=values)
-            return read_state(self.store)
+        def write() -> tuple[ProjectState, str | None]:
+            if not write_quick_state(self.store, values, insert=insert):
+                return read_state(self.store), roadmap_without_frontmatter(self.store)
+            self.store.events.add("state_set", actor=self.actor, door=self.door, data=values)
+            return read_state(self.store), None
 
-        return await self.announced(write)
+        state, without = await self.announced(write)
+        if without is not None:
+            warnings.warn(errors.NoFrontmatterWarning(without), stacklevel=2)
+        return state
 
     def trust(self) -> None:
         """Let commands from this project's plans run, now and later."""
@@ -377,16 +402,18 @@ class AsyncHarness:
 
         An unfinished run whose process died goes on. ``again`` does plans again that are complete.
 
-        Raises: UntrustedProjectError, SecondRunError, NoPlansError, UnknownPlanError, UnknownWorkerError.
+        Raises: UntrustedProjectError, SecondRunError, NoPlansError, UnknownPlanError, UnknownWorkerError,
+        UnusableArgumentError.
         """
         tasks = self._open
         options = options_of(
             plans, worker=worker, max_parallel=max_parallel, params=params, again=again, policies=policies
         )
-        if not self.trusted and not options.inline_plans:
-            raise errors.UntrustedProjectError(self.root)
+        await anyio.to_thread.run_sync(self._require_trust, options)
         runner = await anyio.to_thread.run_sync(prepare_run, self.host, self.desk, options, self.door)
-        run = AsyncRun(runner)
+        for text in await anyio.to_thread.run_sync(unknown_settings, self.store.layout):
+            warnings.warn(text, errors.UnknownSettingWarning, stacklevel=2)
+        run = AsyncRun(runner, self.closed_by)
         tasks.start_soon(run.drive, self._let_go)
         self._run = run
         return run
@@ -396,13 +423,32 @@ class AsyncHarness:
         """The newest run of this harness."""
         return self._run
 
+    def _require_trust(self, options: RunOptions) -> None:
+        if self.trusted or options.inline_plans:
+            return
+        if not open_project(self.store).plans:
+            raise errors.NoPlansError(self.root)
+        raise errors.UntrustedProjectError(self.root)
+
+    @property
+    def changes(self) -> Changes:
+        """What wakes whoever waits for something to happen.
+
+        Raises: HarnessClosedError, or what closed the harness.
+        """
+        return self._host.changes
+
+    def closed_by(self) -> Exception:
+        """Return why the harness is not open: what went wrong inside of it, else that it was closed."""
+        return self._failure or errors.HarnessClosedError()
+
     def _let_go(self) -> None:
         release(self.store.layout.lease)
 
     @property
     def _open(self) -> TaskGroup:
         if self._tasks is None:
-            raise errors.HarnessClosedError
+            raise self.closed_by()
         return self._tasks
 
     @property

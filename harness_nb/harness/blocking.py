@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
 
+from harness_nb.errors import HarnessClosedError
 from harness_nb.harness.asynchronous import AsyncHarness
 from harness_nb.harness.loop_thread import loop_thread
 
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
 
 
 def _call(function: Callable[..., Coroutine[Any, Any, Any]], *values: Any, **named: Any) -> Any:
-    return loop_thread().call(lambda: function(*values, **named))
+    try:
+        return loop_thread().call(lambda: function(*values, **named))
+    except HarnessClosedError:
+        twin = function.__self__  # type: ignore[attr-defined]
+        raise getattr(twin, "_harness", twin).closed_by() from None
 
 
 class _Awaitable:
@@ -186,7 +191,7 @@ class Harness:
 
     ``trust`` lets commands from the project's plans run, from now on. ``credentials`` is where values are looked up.
 
-    Raises: UnsupportedPlatformError, ProjectNotFoundError, UnwritableFolderError, JournalDamagedError.
+    Raises: UnsupportedPlatformError, ProjectNotFoundError, NotAFolderError, UnwritableFolderError, JournalDamagedError.
     """
 
     _opened: ClassVar[dict[Path, Harness]] = {}
@@ -272,7 +277,7 @@ class Harness:
         worker's environment and masked in its output. ``resume`` names a session to go on with.
 
         Raises: UntrustedProjectError for a plan, UnknownPlanError, UnknownWorkerError, UnsuitableWorkerError,
-        CommandNotFoundError, WorkingFolderNotFoundError, MissingCommandError, NotResumableError.
+        CommandNotFoundError, WorkingFolderNotFoundError, MissingCommandError, NotResumableError, UnusableArgumentError.
         """
         twin: AsyncSession = _call(
             self._twin.start_session,
@@ -297,7 +302,10 @@ class Harness:
         return Session(_call(self._twin.session, session_id))
 
     def list_sessions(self, state: str | None = None) -> list[Session]:
-        """Return all sessions, or those in a state, oldest first."""
+        """Return all sessions, or those in a state, oldest first.
+
+        Raises: UnknownStateError.
+        """
         return [Session(twin) for twin in _call(self._twin.list_sessions, state)]
 
     def get_output(self, session_id: str, lines: int | None = 100, since: int | None = None) -> Output:
@@ -329,7 +337,7 @@ class Harness:
         With a ``cursor`` from an earlier call: what changed since, at once if anything did. Without one: at once only
         if a session already is in one of ``states``, else at the next change. ``timeout`` is in seconds.
 
-        Raises: TimeoutError.
+        Raises: TimeoutError, SessionNotFoundError, UnknownStateError.
         """
         change: StateChange = _call(
             self._twin.wait_for_state, session_ids=session_ids, states=states, timeout=timeout, cursor=cursor
@@ -394,7 +402,7 @@ class Harness:
         """Set the quick state in ``ROADMAP.md``'s frontmatter; the text below it stays byte for byte.
 
         ``values`` are ``phase``, ``plan``, ``status``, ``completed_plans`` and the like. Where there is no frontmatter
-        none is written, unless ``insert``.
+        none is written, unless ``insert``, and a NoFrontmatterWarning says so.
         """
         state: ProjectState = _call(self._twin.set_state, insert=insert, **values)
         return state
@@ -422,7 +430,8 @@ class Harness:
 
         An unfinished run whose process died goes on. ``again`` does plans again that are complete.
 
-        Raises: UntrustedProjectError, SecondRunError, NoPlansError, UnknownPlanError, UnknownWorkerError.
+        Raises: UntrustedProjectError, SecondRunError, NoPlansError, UnknownPlanError, UnknownWorkerError,
+        UnusableArgumentError.
         """
         twin: AsyncRun = _call(
             self._twin.run,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
-from harness_nb.errors import HarnessClosedError
 from harness_nb.orchestrator import answers
 from harness_nb.sessions import Output, ask_shim, read_output
 
@@ -77,7 +76,15 @@ class AsyncSession:
         if not record.live:
             return record
         with _patience(timeout, f"session {self.id} goes on"):
-            return await self._harness.host.wait_until_ended(self.id)
+            return await self._ended()
+
+    async def _ended(self) -> SessionRecord:
+        while True:
+            changed = self._harness.changes.next
+            record = await anyio.to_thread.run_sync(lambda: self.record)
+            if not record.live:
+                return record
+            await changed.wait()
 
     def __await__(self) -> Generator[Any, None, SessionRecord]:
         return self.wait().__await__()
@@ -156,8 +163,9 @@ class AsyncQuestion:
 class AsyncRun:
     """A run of the project's plans. Awaiting it waits for its end; letting go of it stops nothing."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, closed_by: Callable[[], BaseException]) -> None:
         self._runner = runner
+        self.closed_by = closed_by
         self._ended = anyio.Event()
         self._error: BaseException | None = None
         self.id = runner.record.id
@@ -202,9 +210,9 @@ class AsyncRun:
         try:
             await self._runner.run()
         except Exception as error:
-            self._error = _only(error)
+            self._error = only(error)
         except BaseException:
-            self._error = HarnessClosedError()
+            self._error = self.closed_by()
             raise
         finally:
             on_end()
@@ -215,7 +223,7 @@ class AsyncRun:
         return f"<run {self.id}: {self.report.headline}>"
 
 
-def _only(error: Exception) -> Exception:
+def only(error: Exception) -> Exception:
     """Return what went wrong without the groups around it, if it was one thing."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from harness_nb import errors
+from harness_nb.harness.arguments import max_parallel_of, params_of, plans_of, policies_of
 from harness_nb.harness.state import open_project
 from harness_nb.orchestrator import Runner
 from harness_nb.plans import Project, build_graph
@@ -35,23 +36,19 @@ def options_of(
 ) -> RunOptions:
     """Return a run's options as they are stored.
 
-    Raises: UnknownWorkerError, ValueError, TypeError.
+    Raises: UnknownWorkerError, UnusableArgumentError.
     """
     if worker is not None:
         driver_named(worker)
-    if max_parallel is not None and max_parallel < 1:
-        raise ValueError(f"max_parallel is {max_parallel}; at least one plan must run at a time.")
-    written = tuple(one.to_wire() for one in plans or () if isinstance(one, Plan))
-    if written and len(written) != len(plans or ()):
-        raise TypeError("plans are either all ids of the project's plans or all Plan objects.")
+    chosen = plans_of(plans)
     return RunOptions(
-        plans=tuple(one.id if isinstance(one, Plan) else one for one in plans) if plans is not None else None,
+        plans=tuple(one.id if isinstance(one, Plan) else one for one in chosen) if chosen is not None else None,
         worker=worker,
-        max_parallel=max_parallel,
-        params=dict(params or {}),
+        max_parallel=max_parallel_of(max_parallel),
+        params=params_of(params),
         again=again,
-        policies=tuple(policies),
-        inline_plans=written,
+        policies=policies_of(policies),
+        inline_plans=tuple(one.to_wire() for one in chosen or () if isinstance(one, Plan)),
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from harness_nb.errors import UnknownWorkerError
 from harness_nb.orchestrator.progress import dependency_graph
+from harness_nb.orchestrator.restore import choose_worker
 from harness_nb.plans import load_project, write_roadmap
 from harness_nb.protocol.state import PhaseState, PlanInfo, ProjectState
 from harness_nb.store.locks import is_held, note_of
@@ -28,9 +30,9 @@ def read_state(store: Store, project: Project | None = None) -> ProjectState:
     """Return what is known of the project now."""
     project = project or open_project(store)
     newest = _newest_attempts(store)
-    held = project.held
-    plans = tuple(_plan_info(project, plan, newest.get(plan.id), held) for plan in project.plans)
     unfinished = store.runs.unfinished()
+    held = _held(project, (unfinished.options.worker if unfinished else None) or store.config().worker)
+    plans = tuple(_plan_info(project, plan, newest.get(plan.id), held) for plan in project.plans)
     lease = store.layout.lease
     return ProjectState(
         root=str(project.root),
@@ -55,6 +57,27 @@ def write_quick_state(store: Store, values: dict[str, Any], *, insert: bool) -> 
     return write_roadmap(file, {QUICK_KEYS.get(key, key): value for key, value in values.items()}, insert=insert)
 
 
+def roadmap_without_frontmatter(store: Store) -> str | None:
+    """Return the name of the roadmap where it has no frontmatter, so that no quick state can be in it."""
+    roadmap = open_project(store).roadmap
+    if roadmap is None:
+        return "ROADMAP.md"
+    return roadmap.path if roadmap.frontmatter is None else None
+
+
+def _held(project: Project, worker: str | None) -> dict[str, str]:
+    """Return why plans cannot start: what is wrong in a document, else that this worker cannot do them."""
+    refused = {}
+    for plan in project.plans:
+        try:
+            refusal = choose_worker(plan, worker)[1]
+        except UnknownWorkerError as error:
+            refusal = str(error)
+        if refusal is not None:
+            refused[plan.id] = refusal
+    return refused | project.held
+
+
 def _newest_attempts(store: Store) -> dict[str, SessionRecord]:
     attempts = (one for one in store.sessions.select() if one.plan_id and one.worker != "python")
     return {str(one.plan_id): one for one in attempts}
@@ -71,7 +94,7 @@ def _plan_info(project: Project, plan: Plan, attempt: SessionRecord | None, held
         session_id=attempt.id if attempt else None,
     )
     if attempt is not None and attempt.live:
-        return info.replace(state="running", reason=attempt.reason)
+        return info.replace(state="running", reason=attempt.reason, verified=False)
     if attempt is not None and attempt.verdict is not None:
         done = attempt.verdict != "failed"
         return info.replace(
@@ -80,7 +103,8 @@ def _plan_info(project: Project, plan: Plan, attempt: SessionRecord | None, held
             reason=None if done else attempt.reason or "verification failed",
         )
     if attempt is not None and attempt.run_id is not None:
-        return info.replace(state="verifying" if attempt.state == "completed" else "failed", reason=attempt.reason)
+        state = "verifying" if attempt.state == "completed" else "failed"
+        return info.replace(state=state, reason=attempt.reason, verified=False)
     if plan.id in project.completed:
         return info.replace(state="complete")
     return info.replace(state="held", reason=held[plan.id]) if plan.id in held else info
@@ -99,7 +123,7 @@ def _phases(project: Project, plans: tuple[PlanInfo, ...]) -> tuple[PhaseState, 
                 plans=tuple(phase.plans),
                 completed_plans=len(done),
                 complete=complete,
-                verified=phase.number in project.verified_phases or (complete and all(plan.verified for plan in done)),
+                verified=complete and (phase.number in project.verified_phases or all(plan.verified for plan in done)),
             )
         )
     return tuple(found)

@@ -25,8 +25,10 @@ def approval(question: MessageRecord, *, actor: str, notes: str | None = None) -
     match question.type:
         case "verification_needed":
             return "verification_result", {**payload, "verified": True, "feedback": notes}
-        case "decision_needed":
+        case "decision_needed" if question.payload.get("options"):
             return decision(question, recommended_option(question), rationale=notes)
+        case "decision_needed":
+            return abort(question, "it offers no option to choose, so it needs an answer in somebody's own words")
         case "action_needed":
             return "action_completed", {**payload, **_action(question), "completedBy": actor, "notes": notes}
         case "credentials_needed":
@@ -51,11 +53,11 @@ def abort(question: MessageRecord, reason: str, *, should_retry: bool = False) -
 
 
 def decision(question: MessageRecord, option: str, *, rationale: str | None = None) -> Answer:
-    """Choose an option by its id or its name.
+    """Choose an option by its id or its name; where none is offered, any words will do.
 
     Raises: UnknownOptionError.
     """
-    options = question.payload.get("options", [])
+    options = question.payload.get("options") or [{"id": option.strip()}]  # none offered: one's own words
     wanted = option.strip().lower()
     for one in options:
         if wanted in (str(one["id"]).lower(), str(one.get("name", "")).lower()):
@@ -70,12 +72,9 @@ def decision(question: MessageRecord, option: str, *, rationale: str | None = No
 
 
 def recommended_option(question: MessageRecord) -> str:
-    """Return the id of the recommended option, else of the first."""
-    options = question.payload.get("options", [])
-    chosen = next((one for one in options if one.get("recommended")), options[0] if options else None)
-    if chosen is None:
-        raise UnknownOptionError("the recommended one", [])
-    return str(chosen["id"])
+    """Return the id of the recommended option, else of the first; there must be one."""
+    options = question.payload["options"]
+    return str(next((one for one in options if one.get("recommended")), options[0])["id"])
 
 
 def answer(question: MessageRecord, value: Any, *, actor: str, notes: str | None = None) -> Answer:

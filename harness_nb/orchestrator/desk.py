@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from harness_nb.credentials import CredentialProvider, Redactor
-from harness_nb.errors import CredentialsNotFoundError, MessageNotFoundError
+from harness_nb.errors import CredentialsNotFoundError, InvalidMessageError, MessageNotFoundError
 from harness_nb.orchestrator import answers
-from harness_nb.protocol.messages import UNASKED, OrchestratorMessage, parse_orchestrator_message
+from harness_nb.protocol.messages import UNASKED, OrchestratorMessage, parse_orchestrator_message, require_known_keys
 from harness_nb.sessions import ask_shim
 from harness_nb.store.messages import already_answered
 
@@ -72,11 +72,12 @@ class Desk:
                 "payload": dict(payload),
             }
         )
+        require_known_keys(message)
         if in_response_to is None and message.type not in UNASKED:
             raise MessageNotFoundError("(no inResponseTo)", session_id)
         if in_response_to is not None:
             self.store.messages.question_for(message)  # a wrong answer must not hand over credentials
-        message = self._stage(message)
+        message = self._stage(message, actor, door)
         if in_response_to is None:
             record = self.store.messages.send(message, actor=actor, door=door)
         else:
@@ -142,14 +143,24 @@ class Desk:
             str(payload.get("service", "")), payload.get("envVars") or None, payload.get("context") or None
         )
 
-    def _stage(self, message: OrchestratorMessage) -> OrchestratorMessage:
-        if message.type != "credentials_provided" or not message.payload.credentials:
+    def _stage(self, message: OrchestratorMessage, actor: str, door: str) -> OrchestratorMessage:
+        if message.type != "credentials_provided":
+            return message
+        own_process = self.store.sessions.get(message.session_id).worker == "python"  # it can look them up itself
+        if not message.payload.credentials:
+            if message.payload.found and not own_process:
+                problem = "found is true, but no value came with it (a plain approval looks the values up)"
+                raise InvalidMessageError(message.type, problem)
             return message
         values = {name: _plain(value) for name, value in message.payload.credentials.items()}
         self.redact.add(values)
-        folder = self.store.layout.session(message.session_id)
-        if self.store.sessions.get(message.session_id).worker != "python":  # that one can look them up itself
-            ask_shim(folder, do="grant", id=message.id, values=values)
+        if not own_process:
+            folder = self.store.layout.session(message.session_id)
+            unmasked = ask_shim(folder, do="grant", id=message.id, values=values).get("unmasked")
+            if unmasked:
+                self.store.events.add(
+                    "mask_refused", session_id=message.session_id, actor=actor, door=door, data={"names": unmasked}
+                )
         names = message.payload.env_vars or tuple(values)
         payload = message.payload.model_copy(update={"credentials": {}, "env_vars": names})
         return message.model_copy(update={"payload": payload})

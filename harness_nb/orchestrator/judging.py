@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import anyio.to_thread
 
 from harness_nb.orchestrator.asking import ask
 from harness_nb.plans.paths import read_paths
-from harness_nb.plans.summary import CheckLine, summary_target, write_summary
+from harness_nb.plans.summary import CheckLine, summary_target, withdraw_verified, write_summary
 from harness_nb.protocol.report import CheckResult, Report
 from harness_nb.sessions.launch import tool_environment
 
@@ -128,6 +129,12 @@ class Judge:
             checks=[CheckLine(one.spec_id, one.state) for one in report.results] if report else [],
         )
         return target
+
+    def withdraw_summary(self, plan: Plan) -> None:
+        """Have a summary of an earlier success no longer say that the plan is verified."""
+        if plan.summary_path is not None:
+            with contextlib.suppress(OSError):  # the journal's verdict stands either way
+                withdraw_verified(self._project.root / plan.summary_path)
 
     async def commit(self, progress: PlanProgress, summary: Path | None) -> str | None:
         """Commit a plan's files with git, and return why that failed, or None.

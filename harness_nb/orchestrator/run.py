@@ -340,6 +340,8 @@ class Runner:
         report = progress.report.to_wire() if progress.report else None
 
         def record() -> SessionRecord:
+            if verdict == "failed":
+                self._judge.withdraw_summary(progress.plan)
             session = self.store.sessions.get(str(progress.session_id))
             return self.store.sessions.update(
                 session.id, "judged", verdict=verdict, report=report, reason=session.reason or reason

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness_nb.plans.paths import listed_paths
-from harness_nb.protocol.plans import DecisionOption, RunBlock, Task, split_outside_parentheses
+from harness_nb.protocol.plans import DecisionOption, RunBlock, Task
+from harness_nb.protocol.written import split_outside_parentheses
 
 _TASK = re.compile(r"(?:^|(?<=</task>))[ \t]*<task\b([^>\n]*)>", re.MULTILINE)
 _TASK_END = re.compile(r"^[ \t]*</tasks?>|(?<=>)[ \t]*</task>(?=[ \t]*(?:\r?$|<task\b))", re.MULTILINE)
@@ -31,13 +32,19 @@ _RUN_WITHIN_LINE = re.compile(r"(?<=>)[ \t]*<run(?=[\s>])")
 _NOTHING_TO_RUN = "This <run> {}, so its task has nothing to run; {}"
 _RUN_END = re.compile(r"</run>[ \t]*\r?$", re.MULTILINE)
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})([^`\r\n]*)\r?$")
-_AUTOMATED = re.compile(r"<automated(?=[\s>])[^>\n]*>(.*?)</automated>", re.DOTALL)
-_AUTOMATED_OPEN = re.compile(r"(?:^[ \t]*|>[ \t]*)<automated(?=[\s>])[^>\n]*>", re.MULTILINE)
+_AUTOMATED = re.compile(r"(?P<quote>`?)<automated(?=[\s>])[^>\n]*>")
+_AUTOMATED_END = "</automated>"
+_AUTOMATED_INSIDE = re.compile(r"(?:^[ \t]*|>[ \t]*)<automated(?=[\s>])[^>\n]*>", re.MULTILINE)
+_AUTOMATED_AMISS = re.compile(r"(?:^[ \t]*|>[ \t]*)<((?!automated[\s>])(?i:automated))(?=[\s/>])", re.MULTILINE)
 _OPTION = re.compile(r"<option\b([^>\n]*)>(.*?)(?=</option>|<option\b|\Z)", re.DOTALL)
 _OBJECTIVE = re.compile(r"^[ \t]*<objective>(.*?)(?:</objective>|^[ \t]*<[a-z_]+>)", re.DOTALL | re.MULTILINE)
 _RECOMMENDED = re.compile(r"\(\s*recommended\s*\)", re.IGNORECASE)
 _LANGUAGES = ("sh", "python")
 _UNCLOSED_COMMAND = "automated, never closed"
+_UNANSWERABLE = {
+    "decision": "This decision offers no <option>, so nobody can answer it; write its <options>",
+    "credentials": "This checkpoint names no <service>, so nobody can tell which credentials it needs; write <service>",
+}
 
 
 @dataclass
@@ -58,6 +65,29 @@ class _Span:
     closed: bool
 
 
+@dataclass(frozen=True)
+class _Part:
+    """The content of one element, and where in the task's text it starts."""
+
+    text: str
+    start: int
+
+
+@dataclass
+class _Rest:
+    """A task's text without its run blocks, and for each line of it the line of the file."""
+
+    text: str = ""
+    lines: list[int] = field(default_factory=list)
+
+    def add(self, text: str, line: int) -> None:
+        self.text += text
+        self.lines += range(line, line + text.count("\n") + (not text.endswith("\n")))
+
+    def line_at(self, position: int) -> int:
+        return self.lines[self.text.count("\n", 0, position)]
+
+
 def read_body(text: str, first_line: int = 1) -> Body:
     """Return the tasks of a plan's text; ``first_line`` is the line of the file on which the text starts."""
     objective = _OBJECTIVE.search(text)
@@ -69,6 +99,8 @@ def read_body(text: str, first_line: int = 1) -> Body:
         if not task.runs and _RUN_WITHIN_LINE.search(span.text):
             sentence = _NOTHING_TO_RUN.format("does not begin its line", "give the tag a line of its own")
             body.problems.append((span.line, sentence))
+        if not task.is_answerable:
+            body.problems.append((span.line, _UNANSWERABLE[str(task.checkpoint)]))
         if not span.closed:
             body.problems.append((span.line, "This <task> is never closed; end it with a line that is only </task>"))
     return body
@@ -101,17 +133,17 @@ def _attributes(text: str) -> dict[str, str]:
 
 def _read_task(span: _Span, number: int, problems: list[tuple[int, str]]) -> Task:
     runs, rest = _take_runs(span, problems)
-    found = _elements(rest)
-    verify = "\n".join(found.get("verify", []))
-    files = "\n".join(found.get("files", []))
+    found = _elements(rest.text)
+    commands, unclosed = _automated(found, rest, problems)
     values: dict[str, Any] = {
         "name": _first(found, "name") or _first(found, "title") or span.attributes.get("title") or f"Task {number}",
         "type": span.attributes.get("type", "auto"),
-        "files": listed_paths(files),
-        "verify": clean(verify),
-        "automated": _automated(found, verify, span, problems),
+        "files": listed_paths(_all(found, "files")),
+        "verify": clean(_all(found, "verify")),
+        "automated": commands,
+        "unclosed_automated": unclosed,
         "how_to_verify": [line.rstrip() for line in _first(found, "how-to-verify").split("\n") if line.strip()],
-        "options": _options("\n".join(found.get("options", []))),
+        "options": _options(_all(found, "options")),
         "env_vars": split_outside_parentheses(_first(found, "env-vars").replace("\n", ",")),
     }
     for element in ("action", "done", "what-built", "decision", "context", "instructions", "resume-signal"):
@@ -120,20 +152,24 @@ def _read_task(span: _Span, number: int, problems: list[tuple[int, str]]) -> Tas
     return Task(**values, runs=runs, line=span.line, attributes=span.attributes)
 
 
-def _first(found: dict[str, list[str]], element: str) -> str:
-    return clean(found[element][0]) if element in found else ""
+def _first(found: dict[str, list[_Part]], element: str) -> str:
+    return clean(found[element][0].text) if element in found else ""
 
 
-def _elements(text: str) -> dict[str, list[str]]:
+def _all(found: dict[str, list[_Part]], element: str) -> str:
+    return "\n".join(part.text for part in found.get(element, []))
+
+
+def _elements(text: str) -> dict[str, list[_Part]]:
     """Return the contents of the elements at the top of a task; what lies inside one is not looked at."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[_Part]] = {}
     position = 0
     while match := _OPEN.search(text, max(0, position - 1)):
         content_start = match.end()
         content_end, position, closed = _close(text, match[1], content_start)
         # Half a command is no command; half a sentence is still worth reading.
         key = match[1] if closed or match[1] != "automated" else _UNCLOSED_COMMAND
-        found.setdefault(key, []).append(text[content_start:content_end])
+        found.setdefault(key, []).append(_Part(text[content_start:content_end], content_start))
     return found
 
 
@@ -150,12 +186,43 @@ def _close(text: str, element: str, start: int) -> tuple[int, int, bool]:
     return following.start(), following.end() if is_end_tag else max(start + 1, following.start()), False
 
 
-def _automated(found: dict[str, list[str]], verify: str, span: _Span, problems: list[tuple[int, str]]) -> list[str]:
-    commands = [clean(match[1]) for match in _AUTOMATED.finditer(verify)]
-    commands += [clean(text) for text in found.get("automated", [])]  # beside <verify> they mean the same
-    if _UNCLOSED_COMMAND in found or _AUTOMATED_OPEN.search(_AUTOMATED.sub("", verify)):
-        problems.append((span.line, "An <automated> command of this task is never closed, so it was not read"))
-    return [command for command in commands if command]
+def _automated(
+    found: dict[str, list[_Part]], rest: _Rest, problems: list[tuple[int, str]]
+) -> tuple[list[str], list[int]]:
+    """Return a task's commands, and the lines on which one begins that is never closed."""
+    commands: list[_Part] = []
+    unclosed = [part.start for part in found.get(_UNCLOSED_COMMAND, [])]
+    for part in found.get("verify", []):
+        _commands_within(part, commands, unclosed)
+    for part in found.get("automated", []):  # beside <verify> they mean the same
+        if _AUTOMATED_INSIDE.search(part.text):
+            unclosed.append(part.start)
+        else:
+            commands.append(part)
+    lines = sorted(rest.line_at(position) for position in unclosed)
+    problems += [
+        (line, "This <automated> is never closed, so it cannot pass; end it with </automated>") for line in lines
+    ]
+    for part in commands:
+        if not part.text.strip():
+            problems.append((rest.line_at(part.start), "This <automated> is empty, so it checks nothing"))
+    for match in _AUTOMATED_AMISS.finditer(rest.text):
+        message = f"<{match[1]}> is not read; write <automated>, its command and </automated>"
+        problems.append((rest.line_at(match.start(1)), message))
+    return [clean(part.text) for part in commands if part.text.strip()], lines
+
+
+def _commands_within(verify: _Part, commands: list[_Part], unclosed: list[int]) -> None:
+    position = 0
+    while opening := _AUTOMATED.search(verify.text, position):
+        position = start = opening.end()
+        end = verify.text.find(_AUTOMATED_END, start)
+        following = _AUTOMATED_INSIDE.search(verify.text, start)
+        if end >= 0 and (following is None or following.start() > end):
+            commands.append(_Part(verify.text[start:end], verify.start + start))
+            position = end
+        elif not opening["quote"]:  # a `<automated>` in a sentence is no command
+            unclosed.append(verify.start + start)
 
 
 def _options(text: str) -> list[DecisionOption]:
@@ -182,31 +249,31 @@ def _options(text: str) -> list[DecisionOption]:
     return options
 
 
-def _take_runs(span: _Span, problems: list[tuple[int, str]]) -> tuple[list[RunBlock], str]:
+def _take_runs(span: _Span, problems: list[tuple[int, str]]) -> tuple[list[RunBlock], _Rest]:
     """Return a task's run blocks, and its text with them taken out.
 
     One that is not complete leaves the task without any: half of what was meant to run is not run.
     """
     blocks: list[RunBlock] = []
-    kept: list[str] = []
+    rest = _Rest()
     sound = True
     position = 0
     while position < len(span.text):
         end = _line_end(span.text, position)
         line = span.text[position:end]
+        number = span.line + span.text.count("\n", 0, position)
         opening = _RUN.match(line)
         if fence := _FENCE.match(line.rstrip("\n")):
             end = _fence_end(span.text, end, fence[1]) or end
         elif opening:
-            number = span.line + span.text.count("\n", 0, position)
             block, end = _read_run(span.text, position, opening, number, problems)
             sound = sound and block is not None
             blocks += [block] if block else []
             position = end
             continue
-        kept.append(span.text[position:end])
+        rest.add(span.text[position:end], number)
         position = end
-    return (blocks if sound else []), "".join(kept)
+    return (blocks if sound else []), rest
 
 
 def _line_end(text: str, position: int) -> int:

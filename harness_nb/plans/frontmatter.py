@@ -8,7 +8,7 @@ each block inside a broken one: a wrong escape in one list costs that list alone
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -167,6 +167,7 @@ def _read_mapping(yaml_text: str, first_line: int, text_keys: Collection[str], r
     if not isinstance(node, yaml.MappingNode):
         reading.findings.append(Finding("", first_line, "The frontmatter is no mapping; write it as key: value lines"))
         return
+    _report_duplicates(node, first_line, reading)
     for key_node, value_node in node.value:
         key = str(key_node.value)
         line = first_line + key_node.start_mark.line
@@ -179,6 +180,41 @@ def _read_mapping(yaml_text: str, first_line: int, text_keys: Collection[str], r
         if isinstance(value_node, yaml.SequenceNode):
             for number, item in enumerate(value_node.value):
                 reading.lines[f"{key}.{number}"] = first_line + item.start_mark.line
+        elif isinstance(value_node, yaml.MappingNode):
+            for inner, _ in value_node.value:
+                reading.lines[f"{key}.{inner.value}"] = first_line + inner.start_mark.line
+
+
+def _report_duplicates(mapping: Any, first_line: int, reading: Reading) -> None:
+    """Report keys that stand twice in one mapping, at any depth, under the top-level key that holds them."""
+    top: dict[str, int] = {}
+    for key_node, value_node in mapping.value:
+        key = str(key_node.value)
+        _report_if_twice(top, key, plain_key(key), first_line + key_node.start_mark.line, reading)
+        waiting, seen = [value_node], {id(value_node)}
+        while waiting:
+            node = waiting.pop()
+            there: dict[str, int] = {}
+            for part in node.value if isinstance(node.value, list) else []:
+                if isinstance(part, tuple) and isinstance(part[0].value, str):
+                    name = part[0].value
+                    _report_if_twice(there, key, name, first_line + part[0].start_mark.line, reading)
+                inner = part[1] if isinstance(part, tuple) else part
+                if id(inner) not in seen:  # an alias may lead back to where it stands
+                    seen.add(id(inner))
+                    waiting.append(inner)
+
+
+def _report_if_twice(lines: dict[str, int], key: str, name: str, line: int, reading: Reading) -> None:
+    if name in lines:
+        message = f"{name} is written twice, on lines {lines[name]} and {line}, and only one can count; keep one"
+        reading.findings.append(Finding(key, line, message))
+    lines.setdefault(name, line)
+
+
+def plain_key(key: str) -> str:
+    """Return a key as this package spells it: ``mustPass`` and ``must-pass`` are ``must_pass``."""
+    return re.sub(r"(?<=[a-z0-9])[A-Z]", lambda match: f"_{match[0].lower()}", key.replace("-", "_"))
 
 
 def _construct(loader: Any, node: Any, *, as_text: bool) -> Any:
@@ -210,9 +246,11 @@ def _read_blocks(
     values: dict[str, Any] = {}
     blocks = split_blocks(yaml_text)
     _report_preamble(yaml_text, blocks, first_line, reading, prefix)
+    known: dict[str, int] = {}
     for block in blocks:
         line = first_line + block.line
         name = f"{prefix}{block.key}"
+        _report_if_twice(known, name, plain_key(name), line, reading)
         part = Reading()
         try:
             _read_mapping(yaml_text[block.start : block.end], line, text_keys, part)
@@ -223,7 +261,7 @@ def _read_blocks(
             if inner is None:
                 reading.findings.append(_finding(name, line + failure.line, failure))
         values.update(part.values)
-        reading.findings += part.findings
+        reading.findings += [replace(finding, key=f"{prefix}{finding.key}") for finding in part.findings]
         if depth == 1:
             reading.lines.update(part.lines or {block.key: line})
     return values

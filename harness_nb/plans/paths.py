@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from harness_nb.protocol.plans import split_outside_parentheses
+from harness_nb.protocol.written import split_outside_parentheses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,13 +6,14 @@ first is the one that is kept right.
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TYPE_CHECKING, Any
 
 from harness_nb.plans.body import Body, clean, read_body
 from harness_nb.plans.discovery import relative
 from harness_nb.plans.documents import printable, read_document
-from harness_nb.plans.frontmatter import Reading, read_frontmatter, split_frontmatter, validated
+from harness_nb.plans.frontmatter import Reading, plain_key, read_frontmatter, split_frontmatter, validated
 from harness_nb.plans.names import plan_id, read_folder
 from harness_nb.protocol.plans import UNREADABLE_CHECK, Plan, PlanFrontmatter, PlanProblem, normal_phase
 
@@ -26,6 +27,8 @@ SCHEDULING_KEYS = ("depends_on", "files_modified", "files_read")
 
 SCHEDULE_UNREADABLE = "schedule-unreadable"
 """The kind of a problem that keeps a plan from starting until its file is mended."""
+
+_CHECK_LISTS = ("must_pass", "should_pass")
 
 _LONGEST_TITLE = 100
 
@@ -42,7 +45,7 @@ def read_plan(root: Path, spec: Spec, file: PlanFile) -> Plan:
     frontmatter, problems = validated(PlanFrontmatter, reading, path)
     phase, number, name_problems = _numbers(file, frontmatter, reading, path)
     identity = plan_id(phase, number)
-    problems += name_problems + _problems_of_reading(reading, path)
+    problems += name_problems + _problems_of_reading(reading, path) + _near_misses(reading, path)
     if odd_line is not None:
         message = "This line holds bytes that are not UTF-8; save the file as UTF-8"
         problems.append(PlanProblem(message=message, path=path, line=odd_line, kind="encoding"))
@@ -121,20 +124,47 @@ def _keep_broken_checks(reading: Reading) -> None:
     What is lost of ``must_haves`` is noted under its ``other``, for the same reason.
     """
     for finding in reading.findings:
-        if finding.key.split(".")[0] == "must_haves":
+        key = plain_key(finding.key).split(".")[0]
+        if key == "must_haves":
             there = reading.values.get("must_haves")
             kept = there if isinstance(there, dict) else {}
             lost = {"type": UNREADABLE_CHECK, "key": finding.key, "line": finding.line}
             reading.values["must_haves"] = {**kept, "other": [*kept.get("other", []), lost]}
-        if finding.key in ("must_pass", "should_pass"):
-            check = {"id": finding.key, "type": UNREADABLE_CHECK, "line": finding.line, "description": finding.message}
-            reading.values[finding.key] = [check]
+        if key in _CHECK_LISTS:
+            check = {"id": key, "type": UNREADABLE_CHECK, "line": finding.line, "description": finding.message}
+            for spelling in [name for name in reading.values if plain_key(name) == key]:
+                del reading.values[spelling]
+            reading.values[key] = [check]
+
+
+def _near_misses(reading: Reading, path: str) -> list[PlanProblem]:
+    """Return a note for each key that was probably meant to hold checks and is not read as such."""
+    problems = []
+    for key, value in reading.values.items():
+        plain = plain_key(key)
+        if plain in _CHECK_LISTS:
+            note = f"{key} is read as {plain}; write it {plain}" if "-" in key else ""
+            problems += [_note(note, path, reading.lines.get(key))] if note else []
+        elif near := difflib.get_close_matches(key.lower().replace("-", "_"), _CHECK_LISTS, n=1, cutoff=0.8):
+            problems.append(
+                _note(f"{key} is not read; write {near[0]} if it holds checks", path, reading.lines.get(key))
+            )
+        elif isinstance(value, dict):
+            for inner in value:
+                if plain_key(str(inner)) in _CHECK_LISTS:
+                    line = reading.lines.get(f"{key}.{inner}", reading.lines.get(key))
+                    problems.append(_note(f"{inner} within {key} is not read; put it at the left margin", path, line))
+    return problems
+
+
+def _note(message: str, path: str, line: int | None) -> PlanProblem:
+    return PlanProblem(message=message, path=path, line=line, kind="key")
 
 
 def _problems_of_reading(reading: Reading, path: str) -> list[PlanProblem]:
     problems = []
     for finding in reading.findings:
-        held = finding.key in SCHEDULING_KEYS or not finding.key
+        held = plain_key(finding.key) in SCHEDULING_KEYS or not finding.key
         message = f"{finding.message}; until then the plan is held" if held else finding.message
         kind = SCHEDULE_UNREADABLE if held else "yaml"
         problems.append(PlanProblem(message=message, path=path, line=finding.line, kind=kind))

@@ -195,6 +195,26 @@ def mark_verified(file: Path) -> bool:
     return True
 
 
+def withdraw_verified(file: Path) -> bool:
+    """Make a summary that says ``Status: VERIFIED`` say that it is not, and return whether that changed it.
+
+    Raises:
+        OSError: the file cannot be read or written.
+    """
+    text = read_document(file)
+
+    def withdrawn(match: re.Match[str]) -> str:
+        if not _SAYS_VERIFIED.match(match["what"].strip().rstrip("*_")):
+            return match[0]
+        return match[0][: match.start("what") - match.start()] + NOT_VERIFIED
+
+    changed = _STATUS.sub(withdrawn, text)
+    if changed == text:
+        return False
+    replace_document(file, changed)
+    return True
+
+
 def _summary_text(
     plan: Plan,
     verified: bool,  # noqa: FBT001

@@ -22,7 +22,9 @@ from pydantic import (
 
 from harness_nb.errors import InvalidCheckError, UnknownCheckTypeError
 from harness_nb.protocol.base import WireModel, problems_of
-from harness_nb.protocol.checks import CheckSpec, parse_check
+from harness_nb.protocol.check_reading import parse_check
+from harness_nb.protocol.checks import CheckSpec
+from harness_nb.protocol.plans import UNREADABLE_CHECK
 
 
 class UnusableCheck(CheckSpec):
@@ -42,12 +44,16 @@ def _read_check(raw: object, fallback_id: str, source: str | None) -> CheckSpec:
         return parse_check(raw, source or fallback_id)
     except (UnknownCheckTypeError, InvalidCheckError) as error:
         fields = raw if isinstance(raw, Mapping) else {}
+        problem = str(error)
+        if fields.get("type") == UNREADABLE_CHECK and fields.get("description"):
+            at = f" ({source})" if source else ""
+            problem = f"Could not run{at}: {fields['description']}."
         return UnusableCheck(
             id=str(fields.get("id") or fallback_id),
             type=str(fields.get("type") or "unknown"),
             critical=fields.get("critical") is True,
             raw=raw,
-            problem=str(error),
+            problem=problem,
         )
 
 

@@ -266,6 +266,10 @@ class CredentialsProvidedPayload(PlanPayload):
     env_vars: tuple[str, ...] = ()
     error: str | None = None
     instructions: str | None = None
+    source: str | None = None
+    notes: str | None = None
+    completed_by: str | None = None
+    file_identity: str | None = None
 
     @field_serializer("credentials", when_used="json")
     def _stored_without_values(self, _: dict[str, SecretStr]) -> dict[str, str]:
@@ -370,6 +374,17 @@ def parse_orchestrator_message(raw: object) -> OrchestratorMessage:
     Raises: UnknownMessageTypeError, InvalidMessageError.
     """
     return _parse(ORCHESTRATOR_MESSAGE, raw, ORCHESTRATOR_TYPES)
+
+
+def require_known_keys(message: OrchestratorMessage) -> None:
+    """Refuse credentials under a key that this message does not have: nothing would keep their values secret there.
+
+    Raises: InvalidMessageError, which names the keys and no value.
+    """
+    if isinstance(message, CredentialsProvided):
+        unknown = [*message.unknown_keys, *message.payload.unknown_keys]
+        if unknown:
+            raise InvalidMessageError(message.type, "; ".join(f"{key}: there is no such field" for key in unknown))
 
 
 def _parse(adapter: TypeAdapter[T], raw: object, known: tuple[str, ...]) -> T:

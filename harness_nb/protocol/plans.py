@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from harness_nb.protocol.base import WireModel
+from harness_nb.protocol.written import Anything, References, Text, Texts, as_list
 
 UNREADABLE_CHECK = "unreadable"
 """The type of a check that a plan's author wrote in a form nobody can run."""
 
-_NOTHING = {"", "-", "none", "nothing", "n/a", "null", "~"}
 _CHECKPOINTS = {
     "checkpoint:human-verify": "verification",
     "checkpoint:decision": "decision",
@@ -27,44 +27,6 @@ _CHECKPOINTS = {
 _PERSON_TYPES = {"manual", "human"}
 
 CheckpointKind = Literal["verification", "decision", "action", "credentials"]
-
-
-def _as_text(value: object) -> object:
-    return value if value is None or isinstance(value, str) else str(value)
-
-
-def _as_list(value: object) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
-
-
-def split_outside_parentheses(text: str) -> list[str]:
-    """Return the parts of a comma list, with the commas inside parentheses left alone."""
-    return [part.strip() for part in re.split(r",(?![^()]*\))", text) if part.strip()]
-
-
-def _as_references(value: object) -> list[str]:
-    found: list[str] = []
-    for item in _as_list(value):
-        found += split_outside_parentheses(item) if isinstance(item, str) else [str(item)]
-    return [item for item in found if item.lower() not in _NOTHING]
-
-
-def _as_texts(value: object) -> list[str]:
-    found: list[str] = []
-    for item in _as_list(value):
-        if isinstance(item, dict):  # an unquoted "like: this" is a mapping to YAML and a sentence to its author
-            found += [f"{key}: {text}" for key, text in item.items()]
-        elif item is not None:
-            found.append(str(item))
-    return found
-
-
-Text = Annotated[str, BeforeValidator(_as_text)]
-Texts = Annotated[list[str], BeforeValidator(_as_texts)]
-References = Annotated[list[str], BeforeValidator(_as_references)]
-Anything = Annotated[list[Any], BeforeValidator(_as_list)]
 
 
 class PlanProblem(WireModel):
@@ -135,10 +97,10 @@ class MustHaves(WireModel):
         if not isinstance(data, dict):
             return {"truths": data}
         read = dict(data)
-        other = _as_list(read.get("other"))
+        other = as_list(read.get("other"))
         links_key = "keyLinks" if "keyLinks" in read else "key_links"
-        artifacts = [{"path": item} if isinstance(item, str) else item for item in _as_list(read.get("artifacts"))]
-        links = _as_list(read.get(links_key))
+        artifacts = [{"path": item} if isinstance(item, str) else item for item in as_list(read.get("artifacts"))]
+        links = as_list(read.get(links_key))
         read["artifacts"] = [item for item in artifacts if _is_artifact(item)]
         read[links_key] = [item for item in links if isinstance(item, dict | KeyLink)]
         other += [item for item in artifacts if not _is_artifact(item)]
@@ -160,7 +122,7 @@ def _is_artifact(item: object) -> bool:
 
 def readable_checks(value: object, key: str) -> list[dict[str, Any]]:
     """Return a manifest's checks as dictionaries; whatever is not one becomes an ``unreadable`` check."""
-    items = [value] if isinstance(value, dict) else _as_list(value)
+    items = [value] if isinstance(value, dict) else as_list(value)
     return [
         dict(item) if isinstance(item, dict) else {"id": f"{key}-{number}", "type": UNREADABLE_CHECK, "value": item}
         for number, item in enumerate(items, 1)
@@ -223,7 +185,8 @@ class DecisionOption(WireModel):
 class Task(WireModel):
     """One step of a plan: something to do, or a checkpoint where a person is asked.
 
-    ``automated`` holds the commands of ``<verify><automated>``; ``attributes`` the opening tag's own.
+    ``automated`` holds the commands of ``<verify><automated>``; ``unclosed_automated`` the lines on which one
+    begins that never ends, so that it cannot be dropped unseen; ``attributes`` the opening tag's own.
     """
 
     name: str = ""
@@ -233,6 +196,7 @@ class Task(WireModel):
     verify: str = ""
     done: str = ""
     automated: list[str] = Field(default_factory=list)
+    unclosed_automated: list[int] = Field(default_factory=list)
     runs: list[RunBlock] = Field(default_factory=list)
     what_built: str = ""
     how_to_verify: list[str] = Field(default_factory=list)
@@ -257,6 +221,12 @@ class Task(WireModel):
         if kind in _CHECKPOINTS:
             return _CHECKPOINTS[kind]  # type: ignore[return-value]
         return "action" if kind.startswith("checkpoint") or kind in _PERSON_TYPES else None
+
+    @property
+    def is_answerable(self) -> bool:
+        """Whether what this task asks can be answered: a decision needs an option, credentials a service."""
+        needed = {"decision": self.options, "credentials": self.service.strip()}
+        return bool(needed.get(self.checkpoint or "", True))
 
 
 _ID = re.compile(r"^(\d+(?:\.\d+)*[a-z]?)-(.+)$")

@@ -31,10 +31,20 @@ def ask_shim(folder: SessionFolder, **message: Any) -> dict[str, Any]:
             with connection.makefile("rb") as reader:
                 reply: dict[str, Any] = json.loads(reader.readline() or b'{"ok": false, "error": "it has ended"}')
     except (OSError, ValueError) as error:
-        raise ShimFailedError(session_id, getattr(error, "strerror", None) or "its shim is gone") from None
+        raise ShimFailedError(session_id, _why(folder, error)) from None
     if not reply.get("ok"):
         raise ShimFailedError(session_id, str(reply.get("error")))
     return reply
+
+
+def _why(folder: SessionFolder, error: Exception) -> str:
+    if folder.exit.exists():
+        return "it has ended"
+    if isinstance(error, FileNotFoundError) and not folder.shim.exists():
+        return "it has no terminal, or is only just starting"
+    if isinstance(error, FileNotFoundError | ConnectionError):
+        return "it has ended, and its shim left no exit status"
+    return getattr(error, "strerror", None) or "its shim is gone"
 
 
 async def watch_shim(folder: SessionFolder) -> AsyncIterator[dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness_nb.errors import UnreadableFileError
 from harness_nb.protocol.files import SessionResult
+from harness_nb.sessions.orphans import end_orphan
 from harness_nb.store.atomic import read_json, read_model, write_model
 from harness_nb.store.locks import is_held
 
@@ -38,6 +39,8 @@ def conclude(store: Store, session_id: str) -> SessionRecord | None:
         return None
     if ended is None and not folder.shim.exists() and _is_young(session, store.clock()):
         return None  # its launcher is just about to start it
+    if ended is None:
+        end_orphan(folder)
     store.questions.settle(session_id)
     result = _result(folder)
     state, reason = _verdict(ended, result)

@@ -8,12 +8,12 @@ journal, and the file system for files that others write, on the folders of livi
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
 
-from harness_nb.errors import HarnessError, ShimFailedError
+from harness_nb.errors import HarnessError, JournalBusyError, ShimFailedError
 from harness_nb.sessions.channel import ask_shim, watch_shim
 from harness_nb.sessions.drivers import Assignment, driver_named
 from harness_nb.sessions.ending import conclude
@@ -36,6 +36,8 @@ WATCH_STEP = 50
 """Milliseconds between two looks of the file watcher."""
 LOOK_AGAIN = 0.05
 LOOK_AT_OTHERS = 0.5
+
+T = TypeVar("T")
 
 
 class Changes:
@@ -84,7 +86,7 @@ class SessionHost:
     async def adopt(self) -> list[SessionRecord]:
         """Follow every living session that is not followed yet, and journal the end of those that are gone."""
         assert self._tasks is not None
-        live = await anyio.to_thread.run_sync(lambda: self.store.sessions.select(live=True))
+        live = await _insist(lambda: self.store.sessions.select(live=True))
         for session in live:
             if session.id not in self._following and not held_here(self.store.layout.session(session.id).lock):
                 self._following.add(session.id)
@@ -137,6 +139,8 @@ class SessionHost:
         with self.store.journal.write():
             session = self.store.sessions.get(session_id)
             changes: dict[str, Any] = {"started_at": self.store.clock()}
+            if info.get("unmasked"):
+                self.store.events.add("mask_refused", session_id=session_id, data={"names": info["unmasked"]})
             if session.state == "initializing":
                 changes["state"] = "running"
             return self.store.sessions.update(session_id, "session_started", **changes, pid=info.get("pid"))
@@ -214,7 +218,7 @@ class SessionHost:
         def look() -> SessionRecord:
             return conclude(self.store, session_id) or self.store.sessions.get(session_id)
 
-        return await anyio.to_thread.run_sync(look)
+        return await _insist(look)
 
     async def _follow_once(self, session: SessionRecord) -> None:
         try:
@@ -269,8 +273,20 @@ class SessionHost:
             self.store.questions.settle(session_id)
             return self.store.events.last != before
 
-        if await anyio.to_thread.run_sync(settle):
+        if await _insist(settle):
             await self.announce()
+
+
+async def _insist(work: Callable[[], T]) -> T:
+    """Do some work on the journal, again and again while another program keeps that locked.
+
+    Whoever follows sessions must not end for it: nobody would follow them afterwards.
+    """
+    while True:
+        try:
+            return await anyio.to_thread.run_sync(work)
+        except JournalBusyError:
+            await anyio.sleep(LOOK_AT_OTHERS)
 
 
 async def _relay(source: anyio.Event, target: anyio.Event) -> None:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 HIDDEN = b"[credential:%s]"
+SHORTEST = 4
 
 
 class Masker:
@@ -23,16 +24,22 @@ class Masker:
         self._held = b""
         self._pattern: Any = None
 
-    def add(self, values: dict[str, str]) -> None:
-        """Mask these values from now on; one shorter than four characters would shred the output and is not."""
+    def add(self, values: dict[str, str]) -> list[str]:
+        """Mask these values from now on, and return the names of those that are not.
+
+        A value shorter than four bytes would shred the output.
+        """
+        refused = []
         for name, value in values.items():
             raw = value.encode()
-            if len(raw) < 4:
+            if len(raw) < SHORTEST:
+                refused.append(name)
                 continue
             for form in {raw, raw.replace(b"\n", b"\r\n")}:
                 self._names.setdefault(form, name.encode())
         forms = sorted(self._names, key=len, reverse=True)
         self._pattern = re.compile(b"|".join(map(re.escape, forms))) if forms else None
+        return refused
 
     def feed(self, data: bytes) -> bytes:
         """Return what may be written of everything that has come so far."""
@@ -57,6 +64,13 @@ class Masker:
         """Return what is still held back, once nothing more can come."""
         held, self._held = self._held, b""
         return self._pattern.sub(self._hidden, held) if held else held
+
+    def mask(self, text: str) -> str:
+        """Return a text that stands for itself with its values replaced; the stream is not touched."""
+        if self._pattern is None:
+            return text
+        masked: bytes = self._pattern.sub(self._hidden, text.encode(errors="surrogatepass"))
+        return masked.decode(errors="surrogatepass")
 
     def _hidden(self, hit: Any) -> bytes:
         return HIDDEN % self._names[hit.group()]

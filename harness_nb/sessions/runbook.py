@@ -9,6 +9,7 @@ step again can do harm.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
@@ -189,13 +190,34 @@ def _shell() -> str:
     return shutil.which("sh") or "/bin/sh"
 
 
+def _result_of(side: WorkerSide) -> SessionResult:
+    """Do the plan; what goes wrong around it is a failed result with its sentence too."""
+    assignment = None
+    try:
+        assignment = read_model(side.folder.assignment, Assignment)
+        return Runbook(side, assignment).run()
+    except HarnessError as error:
+        print(f"✕ {error}", file=sys.stderr, flush=True)  # noqa: T201
+        plan = assignment.plan if assignment else None
+        return SessionResult(
+            session_id=side.session_id,
+            timestamp=side.store.clock(),
+            success=False,
+            phase=plan.phase if plan else "",
+            plan=plan.id if plan else "",
+            error=str(error),
+        )
+
+
 def main() -> int:
     """Run the plan that this session was started for; the exit status is 0 when all of it was done."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character must not end the plan
     try:
         with WorkerSide() as side:
-            assignment = read_model(side.folder.assignment, Assignment)
-            result = Runbook(side, assignment).run()
-            write_model(side.folder.result, result)
+            result = _result_of(side)
+            write_model(side.folder.result, SessionResult.model_validate(side.mask(result.to_wire())))
     except HarnessError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

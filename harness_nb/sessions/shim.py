@@ -7,8 +7,9 @@ serves a Unix socket, and records how the worker ended.
 
 On the socket: one JSON object a line. ``do`` is ``input`` (``data``: base64), ``resize`` (``rows``, ``cols``),
 ``stop`` (``by``, ``grace``: seconds between the polite and the hard signal), ``signal`` (``number``), ``grant``
-(``id``, ``values``: credentials to hold in memory and to mask from now on), ``take`` (``id``: hands those values out)
-or ``watch`` (lines ``{"output": size}`` and ``{"exit": …}`` follow by themselves). Each gets a line with ``ok`` back.
+(``id``, ``values``: credentials to hold in memory and to mask from now on; ``unmasked`` names those too short for it),
+``take`` (``id``: hands those values out), ``mask`` (``texts``: gives them back without any value that it holds) or
+``watch`` (lines ``{"output": size}`` and ``{"exit": …}`` follow by themselves). Each gets a line with ``ok`` back.
 Credentials never touch the disk: they arrive over the socket or with the orders, and go out over the socket only.
 """
 
@@ -82,6 +83,7 @@ class Shim:
         self.orders = orders
         self.masker: Masker | None = None  # only sessions with credentials pay for it
         self.granted: dict[str, dict[str, str]] = {}
+        self.unmasked: list[str] = []
         self.clients: dict[int, Client] = {}
         self.input = b""
         self.written = 0
@@ -101,7 +103,7 @@ class Shim:
         self.log = os.open(self.orders["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.written = os.fstat(self.log).st_size
         if self.orders.get("credentials"):
-            self._grant("start", self.orders.pop("credentials"))
+            self.unmasked = self._grant("start", self.orders.pop("credentials"))
         self.server = self._listen(self.orders["socket"])
         self._wakeups()
         self.worker = self._spawn()
@@ -115,6 +117,7 @@ class Shim:
             "pid": os.getpid(),
             "workerPid": self.worker,
             "startTime": start_time(os.getpid()),
+            "workerStartTime": start_time(self.worker),
             "bootId": boot_id(),
             "socket": self.orders["socket"],
         }
@@ -315,9 +318,11 @@ class Shim:
         elif action == "stop":
             self.stop(request.get("by", "stop"), request.get("grace", 5.0))
         elif action == "grant":
-            self._grant(request["id"], request["values"])
+            return {"unmasked": self._grant(request["id"], request["values"])}
         elif action == "take":
             return {"values": self.granted.get(request["id"])}
+        elif action == "mask":
+            return {"texts": [self.masker.mask(text) if self.masker else text for text in request["texts"]]}
         elif action == "watch":
             client.watching = True
             return {"output": self.written}
@@ -331,11 +336,12 @@ class Shim:
         self.input += data
         self.poll.modify(self.terminal, select.POLLIN | select.POLLOUT)
 
-    def _grant(self, grant_id: str, values: dict[str, str]) -> None:
+    def _grant(self, grant_id: str, values: dict[str, str]) -> list[str]:
         if self.masker is None:
             self.masker = load_masker()
-        self.masker.add(values)
+        refused = self.masker.add(values)
         self.granted[grant_id] = values
+        return refused
 
     # --- end ---------------------------------------------------------------------------------
 
@@ -514,7 +520,7 @@ def main() -> None:
         reason = error.strerror or str(error)
         say({"ok": False, "command": refused, "errno": error.errno, "error": reason, "path": error.filename})
         return
-    say({"ok": True, **shim.info()})
+    say({"ok": True, **shim.info(), "unmasked": shim.unmasked})
     shim.run()
 
 

@@ -17,7 +17,7 @@ from harness_nb.sessions.channel import ask_shim
 from harness_nb.store import Bell, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -51,9 +51,9 @@ class WorkerSide:
         self.store.close()
 
     def report(self, message_type: str, payload: Mapping[str, Any], *, message_id: str | None = None) -> MessageRecord:
-        """Send a message to the harness.
+        """Send a message to the harness, without the values of credentials that this session was given.
 
-        Raises: UnknownMessageTypeError, InvalidMessageError.
+        Raises: UnknownMessageTypeError, InvalidMessageError, ShimFailedError.
         """
         message = parse_worker_message(
             {
@@ -64,9 +64,23 @@ class WorkerSide:
                 "payload": dict(payload),
             }
         )
-        record = self.store.questions.ask(message)
+        masked = type(message.payload).model_validate(self.mask(message.payload.to_wire()))
+        record = self.store.questions.ask(message.model_copy(update={"payload": masked}))
         self.store.ring()
         return record
+
+    def mask(self, content: dict[str, Any]) -> dict[str, Any]:
+        """Return JSON content with every value that this session was given replaced by its name.
+
+        The shim does it, so the values stay there; a session without one has none.
+
+        Raises: ShimFailedError.
+        """
+        texts = list(_texts_of(content))
+        if not texts or not self.folder.shim.exists():
+            return content
+        masked: list[str] = ask_shim(self.folder, do="mask", texts=texts)["texts"]
+        return content if masked == texts else dict(_with_texts(content, iter(masked)))
 
     def wait(self, message_id: str | None = None, timeout: float | None = None) -> MessageRecord:
         """Block until a question is answered, or without an id until there is any message; ``timeout`` in seconds.
@@ -105,3 +119,20 @@ class WorkerSide:
             if answer.type == "credentials_provided" and answer.payload.get("found"):
                 values |= self.take_credentials(answer)
         return values
+
+
+def _texts_of(content: Any) -> Iterator[str]:
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, dict | list):
+        for part in content.values() if isinstance(content, dict) else content:
+            yield from _texts_of(part)
+
+
+def _with_texts(content: Any, texts: Iterator[str]) -> Any:
+    """Return the content with its texts, in the order of ``_texts_of``, replaced."""
+    if isinstance(content, str):
+        return next(texts)
+    if isinstance(content, dict):
+        return {key: _with_texts(part, texts) for key, part in content.items()}
+    return [_with_texts(part, texts) for part in content] if isinstance(content, list) else content

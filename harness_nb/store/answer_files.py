@@ -15,7 +15,12 @@ from pydantic import ValidationError
 from harness_nb.errors import InvalidMessageError, UnknownOptionError, UnreadableFileError
 from harness_nb.protocol.base import format_timestamp, problems_of
 from harness_nb.protocol.files import CHECKPOINT_TYPES, CheckpointResponse
-from harness_nb.protocol.messages import ANSWERS, OrchestratorMessage, parse_orchestrator_message
+from harness_nb.protocol.messages import (
+    ANSWERS,
+    CredentialsProvidedPayload,
+    OrchestratorMessage,
+    parse_orchestrator_message,
+)
 from harness_nb.store.atomic import (
     identity_of,
     is_blank,
@@ -29,6 +34,7 @@ from harness_nb.store.atomic import (
     write_text,
 )
 from harness_nb.store.layout import file_stem
+from harness_nb.store.rejected_files import remove_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +49,11 @@ if TYPE_CHECKING:
 
 ENVELOPE = ("sessionId", "timestamp", "checkpointType", "inResponseTo", "messageId", "door", "actionCompleted")
 TAKEN_BACK = ".taken-back-"
+CREDENTIAL_KEYS = {str(field.alias) for field in CredentialsProvidedPayload.model_fields.values()} - {"credentials"}
+NO_YES_BY_FILE = (
+    "it says yes to credentials, and a file cannot hand them over; use harness-nb respond {} --approve, "
+    "which looks them up"
+)
 
 
 class AnswerFiles:
@@ -90,7 +101,8 @@ class AnswerFiles:
         except FileNotFoundError:
             return  # the worker was faster
         except UnreadableFileError as error:
-            self._rejected.set_aside(session_id, folder.response, error)
+            secret = any(one.type == "credentials_needed" for one in pending.values())
+            self._rejected.set_aside(session_id, folder.response, error, secret=secret)
             return
         ours = self._ours(folder)
         if ours is None and journaled is not None:
@@ -99,12 +111,21 @@ class AnswerFiles:
         if wanted in pending:
             self._take_one(folder, folder.response, pending[wanted])
         elif ours is None:
-            if move(folder.response, folder.late / f"{self._new_id()}.json"):
+            target = folder.late / f"{self._new_id()}.json"
+            if move(folder.response, target):
+                if self._is_about_credentials(session_id, response):
+                    remove_values(target)
                 self._events.add(
                     "late_answer", session_id=session_id, door="file", data={"inResponseTo": response.in_response_to}
                 )
         elif not self._holds(session_id, ours):
             self._take_back(folder, ours)  # left by a door that died after the worker had taken another answer
+
+    def _is_about_credentials(self, session_id: str, response: CheckpointResponse) -> bool:
+        if response.found is not None or response.checkpoint_type == "credentials":
+            return True
+        question = self._messages.find(response.in_response_to or "", session_id)
+        return "credentials" in response.unknown_keys or bool(question and question.type == "credentials_needed")
 
     def _take_one(self, folder: SessionFolder, path: Path, question: MessageRecord) -> bool:
         """Journal one file as the answer to a question; false where it cannot be one."""
@@ -118,7 +139,8 @@ class AnswerFiles:
             return False
         except (UnreadableFileError, InvalidMessageError, UnknownOptionError, ValidationError) as error:
             reason = problems_of(error) if isinstance(error, ValidationError) else error
-            self._rejected.set_aside(question.session_id, path, reason)
+            secret = question.type == "credentials_needed"
+            self._rejected.set_aside(question.session_id, path, reason, secret=secret)
             return False
         if question.asked_by == "message" and path == folder.response:
             move(path, folder.answered_copy(question.id))
@@ -141,9 +163,13 @@ class AnswerFiles:
             "fileIdentity": identity_of(path),
         }  # fmt: skip
         kind = _kind_of(question, response, path)
+        ours = self._wrote(content, self._layout.session(question.session_id), question)
+        if kind == "credentials_provided":
+            if response.found and not ours:
+                raise UnreadableFileError(path, NO_YES_BY_FILE.format(question.id))
+            payload = {key: value for key, value in payload.items() if key in CREDENTIAL_KEYS}
         if kind == "abort_task":
             payload["reason"] = response.reason or response.notes or "no reason given"
-        ours = self._wrote(content, self._layout.session(question.session_id), question)
         return parse_orchestrator_message(
             {
                 "id": content["messageId"] if ours else self._new_id(),

@@ -17,7 +17,15 @@ from harness_nb.errors import (
     WrongAnswerTypeError,
 )
 from harness_nb.protocol.base import format_timestamp
-from harness_nb.protocol.messages import ANSWERS, QUESTIONS, UNASKED, Envelope, OrchestratorMessage, WorkerMessage
+from harness_nb.protocol.messages import (
+    ANSWERS,
+    QUESTIONS,
+    UNASKED,
+    Envelope,
+    OrchestratorMessage,
+    WorkerMessage,
+    require_known_keys,
+)
 from harness_nb.protocol.records import MessageRecord, SessionRecord
 
 if TYPE_CHECKING:
@@ -67,8 +75,9 @@ class Messages:
     def answer(self, message: OrchestratorMessage, *, actor: str, door: str) -> MessageRecord:
         """Store the answer to a question.
 
-        Raises: what ``question_for`` raises.
+        Raises: InvalidMessageError, and what ``question_for`` raises.
         """
+        require_known_keys(message)
         with self._journal.write() as connection:
             question = self.question_for(message)
             taken = "responded" if question.asked_by == "file" else "pending"  # a file has its own way of being taken

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import difflib
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
 
 from harness_nb.errors import UnreadableFileError
 from harness_nb.protocol.base import problems_of
-from harness_nb.protocol.files import Config
+from harness_nb.protocol.files import CHECKPOINT_TYPES, Config, Policy
 from harness_nb.store.atomic import write_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import yaml
+
+    from harness_nb.protocol.base import WireModel
     from harness_nb.store.layout import Layout
 
 DEFAULT = """\
@@ -49,30 +56,107 @@ def read_config(layout: Layout) -> Config:
     import yaml
 
     try:
-        return Config.model_validate(yaml.safe_load(text) or {})
+        content = yaml.safe_load(text) or {}
+        if not isinstance(content, dict):
+            raise UnreadableFileError(
+                layout.config, "the whole: it is no list of names with values, such as version: 1"
+            )
+        return Config.model_validate(content)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        reason = getattr(error, "problem", None) or "it is not YAML"
-        raise UnreadableFileError(layout.config, reason, mark.line + 1 if mark else None) from None
+        raise UnreadableFileError(layout.config, _said_plainly(error), mark.line + 1 if mark else None) from None
     except ValidationError as error:
         raise UnreadableFileError(layout.config, problems_of(error), _line_of(error, text)) from None
+
+
+def unknown_settings(layout: Layout) -> list[str]:
+    """Return a line for each thing in the settings that has no effect: keys and kinds of policies nobody knows.
+
+    Settings that cannot be read have none; ``read_config`` says what is wrong there.
+    """
+    import yaml
+
+    try:
+        node = yaml.compose(layout.config.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, yaml.YAMLError):
+        return []
+    place = f"{layout.config.parent.name}/{layout.config.name}"
+    return [f"{place}:{line}: {text}" for line, text in sorted(_without_effect(node))]
+
+
+def _without_effect(node: Any) -> Iterator[tuple[int, str]]:
+    yield from _unknown_keys(node, Config, "setting")
+    policies = _value_of(node, "policies")
+    for policy in getattr(policies, "value", ()) if _is_list(policies) else ():
+        yield from _unknown_keys(policy, Policy, "key of a policy")
+        kind = _value_of(policy, "kind")
+        known = CHECKPOINT_TYPES.values()
+        if kind is not None and isinstance(kind.value, str) and kind.value not in (*known, "null", "~", ""):
+            yield kind.start_mark.line + 1, f"unknown kind of policy {kind.value!r}{_meant(kind.value, known)}"
+
+
+def _unknown_keys(node: Any, model: type[WireModel], what: str) -> Iterator[tuple[int, str]]:
+    """Yield the keys of a mapping that a model does not have, and those that are there twice."""
+    names = {str(one.alias): name for name, one in model.model_fields.items()}
+    seen = set()
+    for key, _ in _pairs(node):
+        name, line = str(key.value), key.start_mark.line + 1
+        if name not in names and name not in names.values():
+            yield line, f"unknown {what} {name!r}{_meant(name, names)}"
+        elif name in seen:
+            yield line, f"{name!r} is here a second time; only the last one counts"
+        seen.add(name)
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    by_lower = {one.lower(): one for one in known}
+    found = difflib.get_close_matches(word.replace("_", "").lower(), by_lower, n=1)
+    return f"; did you mean {by_lower[found[0]]!r}?" if found else ""
+
+
+def _pairs(node: Any) -> list[tuple[Any, Any]]:
+    import yaml
+
+    return list(node.value) if isinstance(node, yaml.MappingNode) else []
+
+
+def _is_list(node: Any) -> bool:
+    import yaml
+
+    return isinstance(node, yaml.SequenceNode)
+
+
+def _value_of(node: Any, key: str) -> Any:
+    """Return what a key of a mapping stands for; of two of the same name the last, as YAML has it."""
+    return next((value for name, value in reversed(_pairs(node)) if name.value == key), None)
+
+
+def _said_plainly(error: yaml.YAMLError) -> str:
+    problem = str(getattr(error, "problem", None) or "it is not YAML")
+    if "'\\t'" in problem:
+        return "a tab stands where YAML wants spaces"
+    if "<stream end>" in problem or "unexpected end of stream" in problem:
+        return "a bracket or a quote is opened and never closed"
+    if "mapping values are not allowed" in problem:
+        return "a colon stands where there can be none; indent the line as its neighbours, or put the text in quotes"
+    return f"it is not YAML ({problem})"
 
 
 def _line_of(error: ValidationError, text: str) -> int | None:
     """Return the line of the first setting that cannot be used."""
     import yaml
 
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     line = None
     for part in error.errors(include_url=False, include_input=False, include_context=False)[0]["loc"]:
-        if isinstance(node, yaml.MappingNode):
-            found = next((pair for pair in node.value if pair[0].value == part), None)
-            if found is None:
-                break
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        if _is_list(node) and isinstance(part, int) and part < len(node.value):
             node = node.value[part]
             line = node.start_mark.line + 1
+            continue
+        found = [(key, value) for key, value in _pairs(node) if to_camel(str(key.value)) == part or key.value == part]
+        if not found:
+            break
+        line, node = found[-1][0].start_mark.line + 1, found[-1][1]
     return line
 
 

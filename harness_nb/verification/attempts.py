@@ -13,7 +13,8 @@ import anyio
 import anyio.to_thread
 
 from harness_nb.errors import CheckCouldNotRunError
-from harness_nb.protocol.checks import BrowserCheck, CheckSpec, HumanCheck, unknown_fields
+from harness_nb.protocol.check_reading import unknown_fields
+from harness_nb.protocol.checks import BrowserCheck, CheckSpec, HumanCheck
 from harness_nb.protocol.manifest import Manifest, UnusableCheck
 from harness_nb.protocol.report import CheckResult
 from harness_nb.verification.http import join_url

@@ -6,6 +6,7 @@ other commands run side by side.
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
         TypeCheck,
     )
 
+_IDLE_LINE = re.compile(r"\s*(?:set\s+[-+][^;&|#$`]*)?(?:#.*)?")
+
 REGEX_BYTES = 2 * 1024 * 1024
 """How much output a regular expression is looked for in; a text is looked for in all of it."""
 
@@ -34,6 +37,7 @@ REGEX_BYTES = 2 * 1024 * 1024
 @check("command_succeeds")
 async def command_succeeds(spec: CommandSucceeds, context: CheckContext) -> Outcome:
     """Pass when the command ends with exit status 0."""
+    _refuse_if_idle(spec.command)
     folder = context.folder(spec.cwd)
     result = await run_shell(spec.command, cwd=folder, env=context.variables(spec.env))
     return _judge(result, spec.command)
@@ -45,6 +49,7 @@ async def command_output(spec: CommandOutput, context: CheckContext) -> Outcome:
 
     But a command that the shell cannot find or execute did not run, whatever is said about that.
     """
+    _refuse_if_idle(spec.command)
     if spec.regex:
         check_regex(spec.expects)
     held = HeadAndTail(REGEX_BYTES)
@@ -68,6 +73,14 @@ async def command_output(spec: CommandOutput, context: CheckContext) -> Outcome:
     error = f"{_missing(spec, held)}; the command {result.ending}."
     output = getattr(result, spec.stream) or None
     return Outcome.of(found, error, output=output, notes=f"The command {result.ending}.")
+
+
+def _refuse_if_idle(command: str) -> None:
+    """Refuse a script that the shell ends with status 0 because there is nothing in it to do."""
+    if all(_IDLE_LINE.fullmatch(line) for line in command.splitlines()):
+        raise CheckCouldNotRunError(
+            f"Could not run: {command[:200]!r} holds no command, only blank lines, comments or options; write one."
+        )
 
 
 def _missing(spec: CommandOutput, held: HeadAndTail) -> str:
@@ -122,6 +135,7 @@ async def _run_tool(
     if spec.command:
         if tsconfig:
             selection = ["-p", tsconfig]
+        _refuse_if_idle(spec.command)
         command = " ".join([spec.command, *map(shlex.quote, selection)])
         return _judge(await run_shell(command, cwd=folder, env=context.variables()), command)
     default = default_command(Wanted(purpose, folder, selection, tsconfig))

@@ -54,9 +54,16 @@ class CommandResult:
     def ending(self) -> str:
         """How it ended, as words that follow the command's name."""
         if self.exit_status < 0:
-            return f"was ended by {signal.Signals(-self.exit_status).name}"
+            return f"was ended by {_signal_name(-self.exit_status)}"
         meaning = {126: ": the command cannot be executed", 127: ": the command was not found"}
         return f"ended with exit status {self.exit_status}{meaning.get(self.exit_status, '')}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have a number alone
+        return f"signal {number}"
 
 
 class HeadAndTail:

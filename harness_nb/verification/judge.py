@@ -10,13 +10,14 @@ import re
 from typing import TYPE_CHECKING
 
 from harness_nb.protocol.checks import CheckSpec, CommandSucceeds, FileContains, FileExists
-from harness_nb.protocol.manifest import Manifest, parse_manifest
+from harness_nb.protocol.manifest import Manifest, UnusableCheck, parse_manifest
+from harness_nb.protocol.plans import UNREADABLE_CHECK
 from harness_nb.verification.patterns import is_regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness_nb.protocol.plans import Artifact, KeyLink, Plan
+    from harness_nb.protocol.plans import Artifact, KeyLink, Plan, Task
 
 _FENCE = re.compile(r"\A```[\w-]*\n(.*?)\n?```\s*\Z", re.DOTALL)
 _PATH = re.compile(r"/?[\w@+~.$\[\]()-]+(?:/[\w@+~.$\[\] ()-]+)*/?")
@@ -38,6 +39,9 @@ def judge_manifest(plan: Plan) -> Manifest:
 
 def _where(plan: Plan, section: str, index: int) -> str | None:
     line = plan.lines.get(f"{section}.{index}", plan.lines.get(section))
+    written = getattr(plan, section) if section in ("must_pass", "should_pass") else []
+    if index < len(written) and written[index].get("type") == UNREADABLE_CHECK:
+        line = written[index].get("line", line)
     return f"{plan.path}:{line}" if plan.path and line else plan.path
 
 
@@ -65,6 +69,19 @@ def _automated(plan: Plan) -> Iterator[CheckSpec]:
                 yield CommandSucceeds(
                     id=f"task-{number}-automated-{index}", command=script, description=task.name or None
                 )
+        for index, line in enumerate(task.unclosed_automated, len(task.automated) + 1):
+            yield _unclosed(plan, task, f"task-{number}-automated-{index}", line)
+
+
+def _unclosed(plan: Plan, task: Task, name: str, line: int) -> UnusableCheck:
+    at = f" ({plan.path}:{line})" if plan.path else f" (line {line})"
+    return UnusableCheck(
+        id=name,
+        type=UNREADABLE_CHECK,
+        description=task.name or None,
+        raw={"id": name, "type": UNREADABLE_CHECK, "line": line},
+        problem=f"Could not run: the <automated> of task {task.name!r}{at} is never closed. End it with </automated>.",
+    )
 
 
 def _artifacts(plan: Plan) -> Iterator[CheckSpec]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
+from harness_nb.errors import CheckCouldNotRunError
 from harness_nb.verification.commands import running_leaders
 from harness_nb.verification.registry import CheckContext, Outcome, check
 
@@ -88,6 +89,8 @@ async def process_running(spec: ProcessRunning, _context: CheckContext) -> Outco
     is ``process``; with a space or a slash in it, when its command line contains it. This process, those that
     started it, and the commands of other checks never count; nor does what has ended and was not reaped.
     """
+    if not spec.process.strip():
+        raise CheckCouldNotRunError("Could not run: the check's process is blank; name the process that is meant.")
     found = await anyio.to_thread.run_sync(_processes, spec.process, abandon_on_cancel=True)
     listed = "\n".join(found) or None
     if spec.running:

@@ -6,6 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness_nb import sample
+from harness_nb.cli.new_project import make_project
+from harness_nb.cli.questions import Reply
+from harness_nb.cli.respond import answer_question
+from harness_nb.errors import (
+    FileInTheWayError,
+    MessageNotFoundError,
+    NothingChosenError,
+    QuestionNotFoundError,
+    SampleMissingError,
+)
+from harness_nb.sample import prepare_sample
 from tests.cli.conftest import DECISION, question_id, sh
 
 if TYPE_CHECKING:
@@ -196,3 +208,91 @@ def test_output_into_a_closed_pipe_is_no_traceback(shell: Shell, begin: Begin, w
     run.process.wait(30)
     assert "Traceback" not in said
     assert run.process.returncode == 1
+
+
+@pytest.mark.parametrize("command", ["run", "init", "status", "doctor"])
+def test_a_file_where_a_folder_is_meant(shell: Shell, command: str) -> None:
+    (shell.folder / "afile").write_text("")
+    done = shell(command, "afile")
+    assert_one_sentence(done)
+    assert done.err == f"harness-nb: {shell.folder / 'afile'} is a file; give the project's folder.\n"
+
+
+@pytest.mark.parametrize("names", ["", " , "])
+def test_a_selection_of_no_plans_is_refused(shell: Shell, write_plan: WritePlan, names: str) -> None:
+    write_plan("p", "01-01", sh("touch done.txt"))
+    done = shell("run", "p", "--trust", "--plans", names)
+    assert done.code == 2
+    assert "--plans names none" in done.err
+    assert "complete before" not in done.out
+    assert not (shell.folder / "p" / "done.txt").exists()
+
+
+@pytest.mark.parametrize("command", ["output", "end"])
+def test_a_session_that_there_is_not_is_looked_for_with_status(shell: Shell, command: str) -> None:
+    """Also where nothing ever happened, and no journal is made by asking."""
+    done = shell(command, "99")
+    assert_one_sentence(done)
+    assert "There is no session '99'" in done.err
+    assert "`harness-nb status` shows the ids" in done.err
+    assert list(shell.folder.iterdir()) == []
+
+
+def test_where_nothing_ever_happened_no_question_is_open(shell: Shell) -> None:
+    listed = shell("respond")
+    assert (listed.code, listed.out) == (0, "No question is open.\n")
+    answered = shell("respond", "0123", "--approve")
+    assert_one_sentence(answered)
+    assert "There is no question '0123'" in answered.err
+    assert list(shell.folder.iterdir()) == []
+
+
+def test_settings_that_have_no_effect_are_named_and_never_fatal(shell: Shell, write_plan: WritePlan) -> None:
+    write_plan("p", "01-01", sh("true"))
+    (shell.folder / "p" / ".orchestration").mkdir()
+    (shell.folder / "p" / ".orchestration" / "config.yaml").write_text("version: 1\nmaxParalelExecutions: 1\n")
+    said = ".orchestration/config.yaml:2: unknown setting 'maxParalelExecutions'; did you mean 'maxParallelExecutions'?"
+    looked = shell("doctor", "p")
+    assert looked.code == 0
+    assert said in looked.out
+    done = shell("run", "p", "--trust")
+    assert done.code == 0
+    assert done.err == f"! {said}\n"
+
+
+def test_signs_that_the_encoding_lacks_are_no_reason_to_fail(shell: Shell, write_plan: WritePlan) -> None:
+    write_plan("p", "01-01", sh("echo grün"), title="Türen")
+    for words in (["run", "p", "--trust"], ["status", "p"], ["doctor", "p"], ["output", "01-01", "--project", "p"]):
+        done = shell(*words, env={"PYTHONIOENCODING": "ascii"})
+        assert done.code == 0, done
+        assert done.out.isascii()
+        assert "Traceback" not in done.err
+    assert "gr??n" in done.out or "gr?n" in done.out
+
+
+def test_what_is_chosen_in_no_way_is_not_sent() -> None:
+    error = NothingChosenError("harness-nb respond 0123 --approve")
+    assert "Nothing was chosen, so nothing was sent." in str(error)
+    assert str(error).endswith("harness-nb respond 0123 --approve")
+
+
+def test_a_question_that_there_is_not_is_also_a_message_that_there_is_not(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    with pytest.raises(QuestionNotFoundError, match="There is no question '0123'") as error:
+        answer_question(tmp_path / "p", "0123", Reply("approve"))
+    assert isinstance(error.value, MessageNotFoundError)
+
+
+def test_a_starter_overwrites_nothing(tmp_path: Path) -> None:
+    (tmp_path / "ROADMAP.md").write_text("mine")
+    (tmp_path / "planning").mkdir()
+    with pytest.raises(FileInTheWayError, match=r"planning is there already, and init overwrites nothing\."):
+        make_project(tmp_path)
+    assert (tmp_path / "ROADMAP.md").read_text() == "mine"
+
+
+def test_the_sample_without_its_data_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, "find_spec", lambda name: None)
+    with pytest.raises(SampleMissingError, match=r"its data is missing\. Install it with: pip install"):
+        prepare_sample(tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()

@@ -13,6 +13,7 @@ from harness_nb.errors import (
     HarnessClosedError,
     MissingCommandError,
     MissingPlanError,
+    NoFrontmatterWarning,
     NotResumableError,
     ProjectNotFoundError,
     SessionNotFoundError,
@@ -61,7 +62,8 @@ def test_the_ten_verbs_blocking(harness: Harness, root: Path) -> None:
     assert [one.id for one in harness.get_state().plans] == ["01-01"]
     assert harness.sync_state().graph.available == ("01-01",)
     assert (root / ".orchestration" / "dependency-graph.json").exists()
-    harness.set_state(phase=1, status="blocked")
+    with pytest.warns(NoFrontmatterWarning):
+        harness.set_state(phase=1, status="blocked")
     assert (root / "ROADMAP.md").read_text() == "# Tiny\n", "no frontmatter is put where there was none"
     state = harness.set_state(phase=1, plan=1, status="blocked", completed_plans=0, insert=True)
     assert state.roadmap
@@ -234,6 +236,7 @@ def test_objects_show_what_they_are(harness: Harness) -> None:
 
 @pytest.mark.anyio
 async def test_an_error_inside_the_harness_block_comes_out_as_itself(tmp_path: Path) -> None:
+    write_plan(tmp_path, "01-01")
     with pytest.raises(UntrustedProjectError):
         async with AsyncHarness(tmp_path) as h:
             await h.run()

@@ -95,13 +95,20 @@ def test_a_plain_value_is_an_answer(kind: str, value: Any, expected: dict[str, A
 
 
 def test_answers_that_there_are_not() -> None:
-    """An option that was not offered, a decision without options, a message that asks nothing."""
+    """An option that was not offered, a message that asks nothing."""
     with pytest.raises(UnknownOptionError, match=r"no option 'oracle'.*pg, lite"):
         answers.answer(question("decision"), "oracle", actor="ann")
-    with pytest.raises(UnknownOptionError):
-        answers.approval(question("decision", options=[]), actor="ann")
     with pytest.raises(WrongAnswerTypeError):
         answers.approval(question("progress_update"), actor="ann")
+
+
+def test_a_decision_without_options_takes_a_persons_words_and_ends_where_a_policy_would_choose() -> None:
+    """Nobody can choose what is not offered; waiting for ever would be worse than an abort with its reason."""
+    kind, payload = answers.answer(question("decision", options=[]), "ask legal first", actor="ann")
+    assert (kind, payload["selectedOptionId"]) == ("decision_made", "ask legal first")
+    kind, payload = answers.approval(question("decision", options=[]), actor="policy")
+    assert kind == "abort_task"
+    assert "no option" in payload["reason"]
 
 
 def test_without_a_recommendation_the_first_option_is_taken() -> None:

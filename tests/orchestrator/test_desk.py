@@ -126,6 +126,40 @@ def test_values_in_plain_words_are_dropped_at_the_door_too(harness: Harness, ask
     assert nothing_written(harness.root)
 
 
+@pytest.mark.row(2)
+@pytest.mark.parametrize("key", ["credential", "Credentials", "PGPASSWORD"])
+def test_a_key_that_the_message_does_not_have_is_refused_by_name(harness: Harness, asking: Asking, key: str) -> None:
+    """A misspelled key would carry its value past every mask; the refusal names the key and never the value."""
+    session, question = asking
+    payload = {"service": "postgres", "found": True, key: {"DATABASE_URL": SECRET}}
+    with pytest.raises(InvalidMessageError, match=key) as caught:
+        harness.respond("credentials_provided", session.id, payload, in_response_to=question.id)
+    assert "s3cr3t-value" not in str(caught.value)
+    assert [one.id for one in harness.get_pending()] == [question.id]
+    assert nothing_written(harness.root)
+
+
+def test_a_yes_without_a_value_is_refused(harness: Harness, asking: Asking) -> None:
+    """The worker would be told that it has what it has not."""
+    session, question = asking
+    payload = {"service": "postgres", "found": True, "credentials": {}}
+    with pytest.raises(InvalidMessageError, match=r"found is true, but no value came with it"):
+        harness.respond("credentials_provided", session.id, payload, in_response_to=question.id)
+    assert [one.id for one in harness.get_pending()] == [question.id]
+
+
+@pytest.mark.row(2)
+def test_values_too_short_to_mask_are_told_by_name(harness: Harness, asking: Asking) -> None:
+    """What is shorter than four characters is not masked, so the journal says which variables those are."""
+    session, question = asking
+    values = {"DATABASE_URL": SECRET, "PIN": "7q"}
+    payload = {"service": "postgres", "found": True, "credentials": values}
+    harness.respond("credentials_provided", session.id, payload, in_response_to=question.id)
+    assert given(session)
+    [event] = harness._twin.store.events.select(kind="mask_refused")
+    assert (event.session_id, event.data) == (session.id, {"names": ["PIN"]})
+
+
 @pytest.mark.row(1)
 def test_what_is_not_found_stays_a_question_until_somebody_refuses(
     opened: Callable[..., Harness], asking: Asking, tmp_path: Path

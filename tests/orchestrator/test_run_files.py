@@ -66,6 +66,18 @@ def test_a_finished_plan_gets_a_summary_that_a_later_sync_finds(harness: Harness
         assert elsewhere.run().wait(timeout=LIMIT).plan("01-01").earlier
 
 
+@pytest.mark.row(5)
+def test_a_plan_that_fails_when_done_again_is_no_longer_called_verified(harness: Harness, root: Path) -> None:
+    """Neither by its summary, which others may read without a journal, nor by the state."""
+    file = write_plan(root, "01-01")
+    assert harness.run().wait(timeout=LIMIT).passed
+    write_plan(root, "01-01", must_pass=[{"id": "broken", "type": "command_succeeds", "command": "false"}])
+    assert not harness.run(again=True).wait(timeout=LIMIT).passed
+    assert "Status: not verified" in file.with_name("01-01-SUMMARY.md").read_text()
+    state = harness.sync_state()
+    assert (state.plan("01-01").state, state.plan("01-01").verified) == ("failed", False)
+
+
 @pytest.mark.row(7)
 def test_the_roadmaps_quick_state_is_kept_and_its_text_left_alone(harness: Harness, root: Path) -> None:
     """Executing while plans run, blocked when one failed, complete at the end; the body stays byte for byte."""

@@ -118,7 +118,7 @@ def test_unclosed_tasks_end_where_the_next_begins_and_are_reported() -> None:
     body = read_body(text)
     assert [(task.name, task.line) for task in body.tasks] == [("a", 2), ("b", 4)]
     assert body.tasks[1].automated == []  # half a command is no command
-    assert sorted(line for line, _ in body.problems) == [2, 4, 4]
+    assert sorted(line for line, _ in body.problems) == [2, 4, 7]
 
 
 def test_swapped_end_tags_cost_one_element_alone() -> None:
@@ -206,3 +206,57 @@ def test_a_run_block_within_a_line_is_not_run_and_said() -> None:
     assert body.problems == [
         (1, "This <run> does not begin its line, so its task has nothing to run; give the tag a line of its own")
     ]
+
+
+@pytest.mark.row(5)
+@pytest.mark.parametrize(
+    ("verify", "commands"),
+    [
+        ("<verify><automated>false\n</verify>", []),
+        ("<verify>Run: <automated>false</verify>", []),
+        ("<verify>\n<automated>true\n<automated>make</automated>\n</verify>", ["make"]),
+        ("<automated>false\n<done>it</done>", []),
+        ("<automated>\nfalse\n<automated>true</automated>", []),
+    ],
+)
+def test_a_command_that_is_never_closed_is_kept_as_such_with_its_own_line(verify: str, commands: list[str]) -> None:
+    text = f'<task type="auto">\n<name>a</name>\n<run lang="sh">\necho\n</run>\n{verify}\n</task>\n'
+    line = 6 + verify[: verify.index("<automated>")].count("\n")
+    body = read_body(text)
+    assert (body.tasks[0].automated, body.tasks[0].unclosed_automated) == (commands, [line])
+    assert body.problems == [(line, "This <automated> is never closed, so it cannot pass; end it with </automated>")]
+
+
+def test_a_sentence_about_a_command_is_no_command() -> None:
+    body = read_body("<task>\n<verify>The `<automated>` below:\n<automated>make</automated></verify>\n</task>\n")
+    assert (body.tasks[0].automated, body.tasks[0].unclosed_automated) == (["make"], [])
+    assert not body.problems
+
+
+@pytest.mark.parametrize(
+    ("verify", "message"),
+    [
+        ("<Automated>make</Automated>", "<Automated> is not read"),
+        ("<automated/>", "<automated> is not read"),
+        ("<automated> \n</automated>", "This <automated> is empty"),
+    ],
+)
+@pytest.mark.parametrize("frame", ["<verify>\n{}\n</verify>", "\n{}\n"])
+def test_what_is_almost_a_command_is_noted_with_its_line(verify: str, message: str, frame: str) -> None:
+    body = read_body(f"<task>\n{frame.format(verify)}\n</task>\n")
+    [(line, said)] = body.problems
+    assert line == 3
+    assert said.startswith(message)
+    assert (body.tasks[0].automated, body.tasks[0].unclosed_automated) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [("checkpoint:decision", "<option>"), ("checkpoint:credentials", "<service>")],
+)
+def test_a_question_that_nobody_can_answer_is_reported(kind: str, wanted: str) -> None:
+    body = read_body(f'\n<task type="{kind}">\n<name>a</name>\n</task>\n')
+    [(line, message)] = body.problems
+    assert line == 2
+    assert wanted in message
+    assert not body.tasks[0].is_answerable

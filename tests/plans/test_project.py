@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -182,3 +183,64 @@ def test_no_text_is_fatal(text: str) -> None:
     read_body(text.replace("\udcff", "?"))
     parse_roadmap(text.replace("\udcff", "?"))
     conflicts([text], [], ["src/*.py", text[::-1]], [])
+
+
+CHECKS = "must_pass: [{id: a, type: file_exists, path: a}]\n"
+
+
+@pytest.mark.row(5)
+@pytest.mark.parametrize("broken", ["", 'odd: "a\\.b"\n'], ids=["whole", "block by block"])
+@pytest.mark.parametrize("second", [CHECKS, "must-pass: []\n", "mustPass: []\n"])
+def test_a_manifest_that_is_written_twice_cannot_be_used(
+    tmp_path: Path, write_plan: WritePlan, broken: str, second: str
+) -> None:
+    write_plan("01-a/01-01-PLAN.md", f"phase: 1\n{CHECKS}{broken}{second}")
+    [plan] = load_project(tmp_path).plans
+    assert [(check["id"], check["type"]) for check in plan.must_pass] == [("must_pass", UNREADABLE_CHECK)]
+    line = 4 + bool(broken)
+    sentence = f"must_pass is written twice, on lines 3 and {line}, and only one can count; keep one"
+    assert (line, sentence) in [(problem.line, problem.message) for problem in plan.problems]
+
+
+def test_a_key_that_is_written_twice_is_reported_and_holds_the_plan_where_it_says_when_to_start(
+    tmp_path: Path, write_plan: WritePlan
+) -> None:
+    write_plan("01-a/01-01-PLAN.md", "wave: 1\nwave: 2\ndepends_on: [01-00]\nmood: 1\ndepends-on: []")
+    [plan] = load_project(tmp_path).plans
+    found = {problem.line: problem for problem in plan.problems}
+    assert found[3].message.startswith("wave is written twice, on lines 2 and 3")
+    assert found[6].message.endswith("until then the plan is held")
+
+
+@pytest.mark.row(5)
+def test_a_check_with_a_key_that_is_written_twice_cannot_be_used(tmp_path: Path, write_plan: WritePlan) -> None:
+    checks = "must_pass:\n  - id: a\n    type: command_succeeds\n    command: 'false'\n    command: 'true'"
+    write_plan("01-a/01-01-PLAN.md", checks)
+    [plan] = load_project(tmp_path).plans
+    assert [check["type"] for check in plan.must_pass] == [UNREADABLE_CHECK]
+    assert [problem.line for problem in plan.problems] == [6]
+
+
+def test_a_broken_manifest_under_another_spelling_is_not_lost(tmp_path: Path, write_plan: WritePlan) -> None:
+    write_plan("01-a/01-01-PLAN.md", 'phase: 1\nmust-pass:\n  - id: "a\\.b"\n')
+    [plan] = load_project(tmp_path).plans
+    assert [check["type"] for check in plan.must_pass] == [UNREADABLE_CHECK]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("must-pass: []", 3, "must-pass is read as must_pass"),
+        ("must_passes: []", 3, "must_passes is not read; write must_pass"),
+        ("Should_Pass: []", 3, "Should_Pass is not read; write should_pass"),
+        ("verification:\n  must_pass: []", 4, "must_pass within verification is not read"),
+        ("verification: {should_pass: []}", 3, "should_pass within verification is not read"),
+    ],
+)
+def test_what_is_almost_a_manifest_is_noted_with_its_line(
+    tmp_path: Path, write_plan: WritePlan, text: str, line: int, message: str
+) -> None:
+    write_plan("01-a/01-01-PLAN.md", f"phase: 1\n{text}")
+    [problem] = load_project(tmp_path).plans[0].problems
+    assert problem.line == line
+    assert problem.message.startswith(message)

@@ -45,8 +45,18 @@ async def test_there_is_nothing_to_watch_once_it_is_gone(workers: Workers) -> No
 
 def test_a_session_without_a_shim_cannot_be_asked(workers: Workers) -> None:
     folder = workers.layout.session("never")
-    with pytest.raises(ShimFailedError, match="Session never cannot be reached: No such file"):
+    with pytest.raises(ShimFailedError, match="Session never cannot be reached: it has no terminal"):
         ask_shim(folder, do="watch")
+
+
+def test_a_session_that_has_ended_says_so(workers: Workers) -> None:
+    worker = workers.sh("true")
+    worker.ends()
+    with pytest.raises(ShimFailedError, match=r"Session s1 cannot be reached: it has ended\."):
+        worker.ask(do="input", data="Cg==")
+    worker.folder.exit.unlink()
+    with pytest.raises(ShimFailedError, match="it has ended, and its shim left no exit status"):
+        worker.ask(do="input", data="Cg==")
 
 
 @pytest.mark.parametrize(

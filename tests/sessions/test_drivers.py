@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from harness_nb.errors import MissingCommandError, MissingPlanError, UnknownWorkerError
-from harness_nb.protocol.plans import Plan, RunBlock, Task
+from harness_nb.protocol.plans import DecisionOption, Plan, RunBlock, Task
 from harness_nb.sessions import DRIVERS, Assignment, driver_named
 
 RUNNABLE = Task(name="build", runs=[RunBlock(lang="sh", code="true")])
@@ -24,7 +24,7 @@ def test_an_unknown_worker_is_refused_with_those_that_there_are() -> None:
 
 
 def test_the_runbook_does_a_plan_whose_automatic_tasks_all_have_run_blocks() -> None:
-    asks = Task(name="choose", type="checkpoint:decision")
+    asks = Task(name="choose", type="checkpoint:decision", options=[DecisionOption(id="a", name="A")])
     assert driver_named("runbook").refusal(Plan(id="01-01", tasks=[asks, RUNNABLE])) is None
 
 
@@ -34,6 +34,19 @@ def test_the_runbook_names_the_place_that_it_cannot_do() -> None:
     assert sentence is not None
     assert sentence.startswith("01-01: plans/01-01-PLAN.md:17: task 'think' has no <run> block (nor have 1 more)")
     assert "choose a worker that is an agent" in sentence
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("checkpoint:decision", "task 'ask' asks for a decision and has no <option>"),
+        ("checkpoint:credentials", "task 'ask' asks for credentials and has no <service>"),
+    ],
+)
+def test_the_runbook_refuses_a_question_that_nobody_can_answer(kind: str, sentence: str) -> None:
+    plan = Plan(id="01-01", path="plans/01-01-PLAN.md", tasks=[RUNNABLE, Task(name="ask", type=kind, line=9)])
+    refusal = driver_named("runbook").refusal(plan) or ""
+    assert refusal.startswith(f"01-01: plans/01-01-PLAN.md:9: {sentence}")
 
 
 def test_the_runbook_refuses_a_plan_without_tasks() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -14,10 +16,10 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
-from harness_nb.errors import CommandNotFoundError, SessionNotFoundError, WorkingFolderNotFoundError
+from harness_nb.errors import CommandNotFoundError, JournalBusyError, SessionNotFoundError, WorkingFolderNotFoundError
 from harness_nb.sessions.host import _relay
 from tests.sessions.living import happens, opened, printed, question, questions
-from tests.sessions.workers import alive, eventually
+from tests.sessions.workers import alive, eventually, kill_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -160,6 +162,86 @@ async def test_a_session_whose_shim_was_killed_is_lost(project: Path) -> None:
         assert record.state == "failed"
         assert str(record.reason).startswith("lost")
         await anyio.to_thread.run_sync(eventually, lambda: not alive(info["workerPid"]), "the worker's hang-up")
+
+
+STUBBORN = "trap '' HUP TERM; echo up; while :; do sleep 0.05 2>/dev/null; done"
+
+
+@pytest.mark.row(11)
+async def test_the_worker_of_a_lost_session_is_ended_before_the_loss_is_told(project: Path) -> None:
+    """It ignores the hang-up, and must not work on beside the next attempt."""
+    async with opened(project) as h:
+        session = await h.start_session(command=["sh", "-c", STUBBORN])
+        await printed(h, session.id, "up")
+        info = json.loads(h.store.layout.session(session.id).shim.read_text())
+        os.kill(info["pid"], signal.SIGKILL)
+        record = await session.wait()
+        assert str(record.reason).startswith("lost")
+        assert not alive(info["workerPid"])
+
+
+@pytest.mark.row(11)
+@pytest.mark.parametrize("key", ["bootId", "workerPid", "workerStartTime"])
+@pytest.mark.parametrize("missing", [False, True])
+async def test_a_process_that_may_be_somebody_elses_is_not_touched(project: Path, key: str, missing: bool) -> None:
+    bystander = await anyio.open_process(["sleep", "600"], start_new_session=True)
+    try:
+        async with opened(project) as h:
+            session = await h.start_session(command=["sh", "-c", STUBBORN])
+            await printed(h, session.id, "up")
+            path = h.store.layout.session(session.id).shim
+            info = json.loads(path.read_text())
+            other = {"bootId": "another", "workerPid": bystander.pid, "workerStartTime": info["workerStartTime"] - 1}
+            path.write_text(json.dumps({**info, key: None if missing else other[key]}))
+            os.kill(info["pid"], signal.SIGKILL)
+            assert str((await session.wait()).reason).startswith("lost")
+            assert bystander.returncode is None
+            assert alive(info["workerPid"])
+            kill_session(info["workerPid"])
+            path.write_text(json.dumps(info))
+    finally:
+        bystander.kill()
+        await bystander.aclose()
+
+
+@pytest.mark.row(11)
+async def test_a_journal_that_another_program_locks_for_long_does_not_end_the_harness(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With hardly any patience for the lock, every look at the files fails while it is held."""
+    monkeypatch.setattr("harness_nb.store.journal.BUSY_TIMEOUT", 0.01)
+    refused = anyio.Event()
+    async with opened(project) as h:
+        asks = await h.start_session(command=["sh", "-c", f"read line{SHELL_WORKER}"], env={"QUESTION": DECISION})
+        settle, loop = h.store.questions.settle, asyncio.get_running_loop()
+
+        def noticed(session_id: str) -> None:
+            try:
+                settle(session_id)
+            except JournalBusyError:
+                loop.call_soon_threadsafe(refused.set)
+                raise
+
+        monkeypatch.setattr(h.store.questions, "settle", noticed)
+        other = sqlite3.connect(h.store.journal.path, isolation_level=None, timeout=30)
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            await asks.send("\n")
+            await refused.wait()
+            other.execute("ROLLBACK")
+        finally:
+            other.close()
+        await (await question(h)).answer("files")
+        assert (await asks.wait()).state == "completed"
+
+
+async def test_values_at_the_start_that_are_too_short_to_mask_are_told_by_name(project: Path) -> None:
+    async with opened(project) as h:
+        credentials = {"API_KEY": "very-s3cret-value", "PIN": "7q"}
+        session = await h.start_session(command=["true"], env_credentials=credentials)
+        await session.wait()
+        [event] = h.store.events.select(kind="mask_refused")
+        assert (event.session_id, event.data) == (session.id, {"names": ["PIN"]})
 
 
 @pytest.mark.row(6)

@@ -246,3 +246,64 @@ async def test_a_plan_without_a_worker_that_fits_says_so_in_its_own_words(projec
         report = await run.wait(timeout=60)
         assert not report.passed
         assert "has no <run> block" in str(report.plan("01-01").reason)
+
+
+@pytest.mark.row(9)
+async def test_what_goes_wrong_around_the_plan_is_told_in_its_result(project: Path) -> None:
+    """An assignment that cannot be read: the sentence is the reason, not only the exit status."""
+    async with opened(project) as h:
+        session = SessionRecord(id="s1", worker="runbook", plan_id="01-01", working_dir=".", created_at=h.store.clock())
+        folder = h.store.layout.session("s1")
+        await h.host.start(
+            session, Assignment(plan=plan(task(sh("true")))), before_launch=lambda: folder.assignment.write_text("{oh")
+        )
+        record, _, result = await end_of(h, "s1")
+        assert (record.state, result["success"]) == ("failed", False)
+        assert "assignment.json" in str(record.reason)
+        assert result["error"] == record.reason
+
+
+@pytest.mark.row(9)
+async def test_credentials_that_did_not_arrive_are_told_in_its_result(project: Path) -> None:
+    key = Task(name="key", type="checkpoint:credentials", service="redis", env_vars=["REDIS_URL"], reason="cache")
+    async with opened(project) as h:
+        session_id = await do_plan(h, plan(key))
+        asked = await question(h)
+        yes = {
+            "id": "yes", "sessionId": session_id, "type": "credentials_provided", "timestamp": h.store.clock(),
+            "inResponseTo": asked.id, "payload": {"service": "redis", "found": True},
+        }  # fmt: skip
+        h.store.questions.answer(parse_orchestrator_message(yes), actor="test", door="test")
+        h.store.ring()
+        record, _, result = await end_of(h, session_id)
+        assert "redis" in str(record.reason)
+        assert (result["error"], result["plan"]) == (record.reason, "01-01")
+
+
+async def test_a_terminal_that_is_not_utf8_does_not_end_the_plan(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    async with opened(project) as h:
+        session_id = await do_plan(h, plan(task(sh("echo fine"), name="größer")))
+        record, text, _ = await end_of(h, session_id)
+        assert record.state == "completed", text
+        assert "1/1 gr" in text
+        assert "fine\n" in text
+
+
+@pytest.mark.row(2)
+async def test_the_result_holds_no_value_that_the_plan_was_given(project: Path) -> None:
+    """The last task's name is the summary of what failed, and a name may quote anything."""
+    value = "pa55word-of-redis"
+    key = Task(name="key", type="checkpoint:credentials", service="redis", env_vars=["REDIS_URL"], reason="cache")
+    async with opened(project) as h:
+        session_id = await do_plan(h, plan(key, task(sh("exit 3"), name=value[::-1][::-1])))
+        folder = h.store.layout.session(session_id)
+        asked = await question(h)
+        payload = {"service": "redis", "found": True, "credentials": {"REDIS_URL": value}}
+        await h.respond("credentials_provided", session_id, payload, asked.id)
+        record, _, result = await end_of(h, session_id)
+        assert "([credential:REDIS_URL]) ended with exit status 3" in str(record.reason)
+        assert result["error"] == record.reason
+        assert value not in folder.result.read_text()

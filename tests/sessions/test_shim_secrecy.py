@@ -84,6 +84,15 @@ def test_granted_values_are_handed_out_and_masked_from_then_on(workers: Workers)
     assert SECRET.encode() not in command_lines()
 
 
+def test_texts_are_masked_on_demand_with_every_value_that_was_granted(workers: Workers) -> None:
+    """The values stay in the shim; the output's held-back tail is not touched."""
+    worker = workers.sh("read line", credentials={"TOKEN": SECRET})
+    assert worker.ask(do="mask", texts=["plain", f"a{SECRET}b"])["texts"] == ["plain", "a[credential:TOKEN]b"]
+    assert worker.ask(do="grant", id="answer-1", values={"API_KEY": "other-value", "PIN": "123"})["unmasked"] == ["PIN"]
+    assert worker.ask(do="mask", texts=["other-value", "\ud800 123"])["texts"] == ["[credential:API_KEY]", "\ud800 123"]
+    assert workers.sh("read line").ask(do="mask", texts=[SECRET])["texts"] == [SECRET]
+
+
 def test_a_value_of_several_lines_is_masked_as_a_terminal_shows_it(workers: Workers) -> None:
     key = "-----BEGIN-----\nabcdefgh\nijklmnop\n-----END-----"
     worker = workers.sh('printf "%s\\n" "$KEY"', credentials={"KEY": key})
@@ -155,3 +164,12 @@ def test_a_value_too_short_to_be_told_from_text_is_not_masked() -> None:
     masker = Masker()
     masker.add({"PIN": "123"})
     assert masker.feed(b"123 tests") == b"123 tests"
+
+
+def test_a_text_on_its_own_does_not_mix_with_the_stream() -> None:
+    masker = Masker()
+    assert masker.mask("abcd") == "abcd"
+    assert masker.add({"ONE": "abcd", "PIN": "123"}) == ["PIN"]
+    assert masker.feed(b"ab") == b""
+    assert masker.mask("cd abcd é") == "cd [credential:ONE] é"
+    assert masker.feed(b"cd") + masker.flush() == b"[credential:ONE]"

@@ -57,6 +57,17 @@ with WorkerSide() as side:
     print("all", sorted(side.all_credentials()))
 """
 
+TELLS = """
+import os
+from harness_nb.sessions.worker_side import WorkerSide
+with WorkerSide() as side:
+    asked = side.report("credentials_needed", {"service": "github", "envVars": ["GITHUB_TOKEN"]})
+    token, start = side.take_credentials(side.wait(asked.id))["GITHUB_TOKEN"], os.environ["START_KEY"]
+    side.report("task_failed", {
+        "taskNumber": 1, "error": f"no way to {token}@{start}", "recoverable": True, "more": {"list": [start, 7, None]},
+    })
+"""
+
 
 @pytest.fixture
 def store(project: Path) -> Iterator[Store]:
@@ -118,6 +129,26 @@ async def test_a_worker_takes_credentials_that_stand_in_no_file(
         assert session.output().text == (
             "one ['GITHUB_TOKEN'] 18 [credential:GITHUB_TOKEN]\nall ['GITHUB_TOKEN', 'START_KEY']\n"
         )
+    assert files_that_hold(project, [b"ghp-not-for-anyone", b"from-the-start"]) == []
+
+
+@pytest.mark.row(2)
+async def test_what_a_worker_reports_is_stored_without_the_values_it_was_given(project: Path) -> None:
+    """An error message likes to quote an address with its password."""
+    async with opened(project) as h:
+        session = await h.start_session(
+            command=[sys.executable, "-c", TELLS], env_credentials={"START_KEY": "from-the-start"}
+        )
+        asked = await question(h)
+        values = {"GITHUB_TOKEN": "ghp-not-for-anyone"}
+        payload = {"service": "github", "found": True, "credentials": values}
+        await h.respond("credentials_provided", session.id, payload, asked.id)
+        record = await session.wait()
+        assert record.state == "completed", session.output().text
+        [failed] = [one for one in h.store.messages.select(session.id) if one.type == "task_failed"]
+        assert failed.payload["error"] == "no way to [credential:GITHUB_TOKEN]@[credential:START_KEY]"
+        assert failed.payload["more"] == {"list": ["[credential:START_KEY]", 7, None]}
+        assert (failed.payload["taskNumber"], failed.payload["recoverable"]) == (1, True)
     assert files_that_hold(project, [b"ghp-not-for-anyone", b"from-the-start"]) == []
 
 
@@ -198,7 +229,10 @@ async def test_credentials_that_did_not_arrive_are_an_error(project: Path) -> No
                 "credentials_needed",
                 {"phase": "", "plan": "", "service": "redis", "envVars": ["REDIS_URL"], "reason": ""},
             )
-            payload = {"phase": "", "plan": "", "service": "redis", "credentials": {}, "found": True, "envVars": []}
-            await h.respond("credentials_provided", session.id, payload, asked.id)
+            yes = {
+                "id": "yes", "sessionId": session.id, "type": "credentials_provided", "timestamp": h.store.clock(),
+                "inResponseTo": asked.id, "payload": {"service": "redis", "found": True},
+            }  # fmt: skip
+            h.store.questions.answer(parse_orchestrator_message(yes), actor="test", door="test")
             with pytest.raises(CredentialsNotDeliveredError, match="redis"):
                 side.take_credentials(side.wait(asked.id))

@@ -289,3 +289,80 @@ def test_a_useless_file_that_comes_between_does_not_lose_the_doors_answer(
     assert take(folder)["notes"] == "by a door"
     assert len(reasons(folder)) == 1
     assert only(store.messages.select("s1", direction="out")).door == "test"
+
+
+CREDENTIALS = {"id": "q1", "type": "credentials", "service": "postgres", "envVars": ["PGPASSWORD"]}
+VALUE = "hunter2-very-secret-value"
+
+
+def holds_value(folder: SessionFolder) -> list[str]:
+    root = folder.path.parents[2]
+    return [path.name for path in root.rglob("*") if path.is_file() and VALUE.encode() in path.read_bytes()]
+
+
+@pytest.mark.row(2)
+class TestCredentialsByFile:
+    @pytest.mark.parametrize(
+        "content",
+        [
+            {"found": True},
+            {"found": True, "credentials": {"PGPASSWORD": VALUE}, "inResponseTo": "q1"},
+            {"found": True, "credential": {"PGPASSWORD": VALUE}, "checkpointType": "credentials"},
+            {"credentials": {"PGPASSWORD": VALUE}},
+            {"found": "perhaps", "PGPASSWORD": VALUE},
+            f'{{"found": true, "credentials": {{"PGPASSWORD": "{VALUE}",}}}}',
+        ],
+    )
+    @pytest.mark.parametrize("taken", [False, True])
+    def test_a_yes_is_set_aside_without_its_values_and_says_what_to_do(
+        self, store: Store, folder: SessionFolder, content: object, taken: bool
+    ) -> None:
+        put(folder.checkpoint, CREDENTIALS)
+        store.questions.settle("s1")
+        put(folder.answered_copy("q1") if taken else folder.response, content)
+        store.questions.settle("s1")
+        assert [one.id for one in store.messages.pending("s1")] == ["q1"]
+        assert not folder.response.exists()
+        assert store.messages.answer_to("q1", "s1") is None
+        if isinstance(content, dict) and content.get("found") is True:
+            assert "harness-nb respond q1 --approve" in only_text(reasons(folder))
+        assert holds_value(folder) == []
+        assert VALUE not in repr(store.events.select())
+
+    def test_a_no_is_an_answer(self, store: Store, folder: SessionFolder) -> None:
+        put(folder.checkpoint, CREDENTIALS)
+        store.questions.settle("s1")
+        put(folder.response, {"found": False, "notes": "not here", "mood": VALUE})
+        store.questions.settle("s1")
+        stored = store.messages.answer_to("q1", "s1")
+        assert stored is not None
+        assert (stored.payload["found"], stored.payload["notes"]) == (False, "not here")
+        assert VALUE not in repr(stored)
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            {"found": True, "inResponseTo": "q1", "credential": VALUE},
+            {"inResponseTo": "q1", "PGPASSWORD": VALUE},
+            {"credentials": {"PGPASSWORD": VALUE}},
+            {"checkpointType": "credentials", "PGPASSWORD": VALUE},
+        ],
+    )
+    def test_a_late_answer_is_kept_without_its_values(
+        self, store: Store, folder: SessionFolder, content: dict[str, Any]
+    ) -> None:
+        put(folder.checkpoint, CREDENTIALS)
+        store.questions.settle("s1")
+        store.questions.answer(reply("q1", "credentials_provided", {"found": False}), actor="a", door="d")
+        folder.response.unlink()
+        put(folder.response, content)
+        store.questions.settle("s1")
+        assert [one.get("inResponseTo") for one in late(folder)] == [content.get("inResponseTo")]
+        assert holds_value(folder) == []
+
+    def test_a_yes_that_lies_there_does_not_stop_a_door(self, store: Store, folder: SessionFolder) -> None:
+        put(folder.checkpoint, CREDENTIALS)
+        store.questions.settle("s1")
+        put(folder.response, {"found": True})
+        store.questions.answer(reply("q1", "credentials_provided", {"found": True}), actor="a", door="d")
+        assert get(folder.response)["door"] == "d"

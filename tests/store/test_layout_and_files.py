@@ -260,6 +260,53 @@ class TestSettings:
         with pytest.raises(UnreadableFileError, match=message):
             store.config()
 
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("version: 1\n\tmaxRetries: 1\n", "a tab stands where YAML wants spaces"),
+            ("policies: [\n", "a bracket or a quote is opened and never closed"),
+            ("a: b: c\n", "a colon stands where there can be none"),
+            ("a: [1,\nb: }\n", "it is not YAML"),
+        ],
+    )
+    def test_broken_yaml_is_said_in_words(self, store: Store, text: str, message: str) -> None:
+        store.layout.config.write_text(text)
+        with pytest.raises(UnreadableFileError, match=message):
+            store.config()
+
+    @pytest.mark.parametrize(
+        ("text", "line"),
+        [
+            ("max_retries: many\n", 1),
+            ("policies: []\n# more\npolicies:\n  - do: wait\n\n  - kind: action\n", 6),
+            ("policies:\n  - kind: action\n    do: wait\n  - kind: action\n    after: soon\n    do: wait\n", 5),
+        ],
+    )
+    def test_the_line_is_that_of_the_mistake_itself(self, store: Store, text: str, line: int) -> None:
+        store.layout.config.write_text(text)
+        with pytest.raises(UnreadableFileError, match=rf"config\.yaml:{line} "):
+            store.config()
+
+    def test_what_has_no_effect_is_listed_by_line_with_what_may_be_meant(self, store: Store) -> None:
+        store.layout.config.write_text(
+            "maxParalelExecutions: 3\nmax_retries: 1\npolicies:\n- {kind: decison, do: wait}\n"
+            "- do: wait\n  sevice: x\ntheirs: 1\nmax_retries: 2\n"
+        )
+        at = ".orchestration/config.yaml"
+        assert settings.unknown_settings(store.layout) == [
+            f"{at}:1: unknown setting 'maxParalelExecutions'; did you mean 'maxParallelExecutions'?",
+            f"{at}:4: unknown kind of policy 'decison'; did you mean 'decision'?",
+            f"{at}:6: unknown key of a policy 'sevice'; did you mean 'service'?",
+            f"{at}:7: unknown setting 'theirs'",
+            f"{at}:8: 'max_retries' is here a second time; only the last one counts",
+        ]
+        assert store.config().max_retries == 2
+
+    @pytest.mark.parametrize("text", [settings.DEFAULT, "", "- a\n", "a: [\n", "policies: 5\n", "policies: [5]\n"])
+    def test_where_all_is_known_or_nothing_can_be_read_nothing_is_listed(self, store: Store, text: str) -> None:
+        store.layout.config.write_text(text)
+        assert settings.unknown_settings(store.layout) == []
+
     def test_bytes_that_are_no_text_are_a_sentence(self, store: Store) -> None:
         store.layout.config.write_bytes(b"a: \xff\n")
         with pytest.raises(UnreadableFileError, match="cannot be read"):

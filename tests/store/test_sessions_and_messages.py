@@ -12,6 +12,7 @@ import pytest
 
 from harness_nb.errors import (
     AlreadyAnsweredError,
+    InvalidMessageError,
     MessageNotFoundError,
     QuestionExpiredError,
     SessionNotFoundError,
@@ -379,3 +380,15 @@ def test_no_value_of_a_credential_reaches_any_file_of_the_project(stores: Stores
             looked_at.append(path.name)
             assert value.encode() not in path.read_bytes(), path
     assert {"harness.db", "harness.db-wal"} <= set(looked_at)
+
+
+@pytest.mark.row(2)
+def test_an_answer_with_a_key_that_nobody_knows_is_not_stored(store: Store, folder: SessionFolder) -> None:
+    store.questions.ask(says("credentials_needed", {"service": "postgres"}, message_id="q"))
+    payload = {"found": True, "credential": {"PGPASSWORD": "hunter2-very-secret-value"}}
+    with pytest.raises(InvalidMessageError, match="credential") as caught:
+        store.questions.answer(reply("q", "credentials_provided", payload), actor="ada", door="test")
+    assert "hunter2" not in str(caught.value)
+    known = {"found": True, "source": "env", "notes": "n", "completedBy": "ada"}
+    stored = store.questions.answer(reply("q", "credentials_provided", known), actor="ada", door="test")
+    assert stored.payload["source"] == "env"

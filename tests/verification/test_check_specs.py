@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from harness_nb.errors import InvalidCheckError, UnknownCheckTypeError
-from harness_nb.protocol.checks import CHECK_ADAPTER, CHECK_TYPES, CheckSpec, parse_check, unknown_fields
+from harness_nb.protocol.check_reading import parse_check, unknown_fields
+from harness_nb.protocol.checks import CHECK_ADAPTER, CHECK_TYPES, CheckSpec
 from harness_nb.protocol.manifest import Manifest, UnusableCheck, parse_manifest
 
 EXAMPLES: list[dict[str, Any]] = [

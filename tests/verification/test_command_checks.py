@@ -55,6 +55,22 @@ class TestCommandSucceeds:
         assert "was not found" in ((await verify("command_succeeds", command="no-such-program-x")).error or "")
         assert "was ended by SIGKILL" in ((await verify("command_succeeds", command="kill -9 $$")).error or "")
 
+    @pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="this system has no real-time signals")
+    async def test_a_signal_without_a_name_is_told_by_its_number(self, verify: Verify) -> None:
+        assert "was ended by signal 40." in ((await verify("command_succeeds", command="kill -40 $$")).error or "")
+
+    @pytest.mark.parametrize("command", ["  ", "# all is well", "set -e\n\n# later: make test\n", "\n"])
+    async def test_a_script_without_a_command_shows_nothing(self, verify: Verify, command: str) -> None:
+        result = await verify("command_succeeds", command=command)
+        assert not result.passed
+        assert "Could not run" in (result.error or "")
+        assert not (await verify("command_output", command=command, expects="^", regex=True)).passed
+        assert not (await verify("build_succeeds", command=command)).passed
+
+    @pytest.mark.parametrize("command", ["true # fine", "set -e; true", "# first\ntrue"])
+    async def test_a_comment_beside_a_command_does_no_harm(self, verify: Verify, command: str) -> None:
+        assert (await verify("command_succeeds", command=command)).passed
+
     async def test_a_folder_that_is_not_there_is_not_a_pass(self, verify: Verify) -> None:
         result = await verify("command_succeeds", command="true", cwd="none")
         assert not result.passed

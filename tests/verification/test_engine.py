@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from harness_nb.protocol.checks import CheckSpec, parse_check
+from harness_nb.protocol.check_reading import parse_check
 from harness_nb.protocol.manifest import Manifest
 from harness_nb.protocol.report import CheckResult, Report
 from harness_nb.verification import CheckContext, Outcome, VerificationEngine, check
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from harness_nb.protocol.checks import CheckSpec
     from tests.verification.conftest import Verify
 
 pytestmark = [pytest.mark.anyio, pytest.mark.row(5)]

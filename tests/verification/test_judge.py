@@ -151,3 +151,29 @@ def test_real_plans_give_manifests_whose_checks_can_all_be_read(corpus: Path) ->
     manifest = judge_manifest(plan(tasks=[Task(automated=[block]) for block in blocks]))
     assert len(manifest.must_pass) == len([block for block in blocks if block.strip()])
     assert not manifest.duplicate_ids
+
+
+async def test_a_command_that_is_never_closed_cannot_pass_beside_checks_that_do(project: Path) -> None:
+    task = Task(name="one", automated=["true"], unclosed_automated=[9])
+    made = plan(must_pass=[{"id": "a", "type": "command_succeeds", "command": "true"}], tasks=[task], path="p-PLAN.md")
+    report = await VerificationEngine(project).verify(judge_manifest(made))
+    assert [(result.spec_id, result.error) for result in report.failures] == [
+        (
+            "task-1-automated-2",
+            "Could not run: the <automated> of task 'one' (p-PLAN.md:9) is never closed. End it with </automated>.",
+        )
+    ]
+
+
+async def test_a_manifest_that_could_not_be_read_says_why_and_where(project: Path) -> None:
+    check = {"id": "must_pass", "type": "unreadable", "line": 5, "description": "must_pass is written twice"}
+    made = plan(must_pass=[check], path="p-PLAN.md", lines={"must_pass": 3})
+    [result] = (await VerificationEngine(project).verify(judge_manifest(made))).failures
+    assert result.error == "Could not run (p-PLAN.md:5): must_pass is written twice."
+
+
+@pytest.mark.parametrize("text", ["# make test", "# one\n\n  # two\n", "```\n# one\n```"])
+async def test_an_automated_block_of_comments_alone_shows_nothing(project: Path, text: str) -> None:
+    report = await VerificationEngine(project).verify(judge_manifest(plan(tasks=[Task(automated=[text])])))
+    [result] = report.failures
+    assert "holds no command" in (result.error or "")

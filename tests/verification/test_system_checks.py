@@ -80,6 +80,11 @@ class TestPortAvailable:
 
 
 class TestProcessRunning:
+    @pytest.mark.parametrize("running", [True, False])
+    async def test_a_blank_name_means_no_process(self, verify: Verify, running: bool) -> None:
+        result = await verify("process_running", process="  ", running=running)
+        assert "Could not run: the check's process is blank" in (result.error or "")
+
     @pytest.fixture
     def program(self, tmp_path: Path) -> Iterator[str]:
         """Run a script of a name that nothing else has."""

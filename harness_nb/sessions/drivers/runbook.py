@@ -26,15 +26,21 @@ class RunbookDriver:
                 f"{plan.id}: {where} has no <task>, so the runbook worker has nothing to do. "
                 "Add tasks with <run> blocks, or choose a worker that is an agent."
             )
+        if unanswerable := next((task for task in plan.tasks if not task.is_answerable), None):
+            decides = unanswerable.checkpoint == "decision"
+            what, lacks = ("a decision", "<option>") if decides else ("credentials", "<service>")
+            return (
+                f"{plan.id}: {_place(plan, unanswerable)}: task {unanswerable.name!r} asks for {what} "
+                f"and has no {lacks}, so nobody could answer it. Add one, or give the task another type."
+            )
         undoable = [task for task in plan.tasks if task.checkpoint is None and not task.runs]
         if not undoable:
             return None
         first: Task = undoable[0]
         others = f" (nor have {len(undoable) - 1} more)" if len(undoable) > 1 else ""
-        place = f"{where}:{first.line}" if first.line else where
         return (
-            f"{plan.id}: {place}: task {first.name!r} has no <run> block{others}, so the runbook worker cannot do it. "
-            "Add one, or choose a worker that is an agent."
+            f"{plan.id}: {_place(plan, first)}: task {first.name!r} has no <run> block{others}, "
+            "so the runbook worker cannot do it. Add one, or choose a worker that is an agent."
         )
 
     def start(self, assignment: Assignment) -> Start:
@@ -46,3 +52,8 @@ class RunbookDriver:
             raise MissingPlanError(self.name)
         env = {**parameters(assignment), "PYTHONUNBUFFERED": "1", "HARNESS_PLAN": assignment.plan.id}
         return Start((sys.executable, "-m", "harness_nb.sessions.runbook"), env)
+
+
+def _place(plan: Plan, task: Task) -> str:
+    where = plan.path or plan.id
+    return f"{where}:{task.line}" if task.line else where
