@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from typing import TYPE_CHECKING, Any
@@ -52,17 +53,14 @@ async def watch_shim(folder: SessionFolder) -> AsyncIterator[dict[str, Any]]:
 
     Raises: OSError where nobody listens any more.
     """
-    import anyio
-    from anyio.streams.buffered import BufferedByteReceiveStream
-
-    async with await anyio.connect_unix(socket_of(folder)) as stream:
-        await stream.send(b'{"do": "watch"}\n')
-        lines = BufferedByteReceiveStream(stream)
-        while True:
-            try:
-                yield json.loads(await lines.receive_until(b"\n", 65536))
-            except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
-                return
+    # asyncio's own streams: a cancelled read lets go of its descriptor at once, before another socket can get the number
+    reader, writer = await asyncio.open_unix_connection(socket_of(folder))
+    try:
+        writer.write(b'{"do": "watch"}\n')
+        while (line := await reader.readline()).endswith(b"\n"):
+            yield json.loads(line)
+    finally:
+        writer.close()
 
 
 def socket_of(folder: SessionFolder) -> str:
