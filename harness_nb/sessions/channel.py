@@ -53,7 +53,7 @@ async def watch_shim(folder: SessionFolder) -> AsyncIterator[dict[str, Any]]:
 
     Raises: OSError where nobody listens any more.
     """
-    # asyncio's own streams: a cancelled read lets go of its descriptor at once, before another socket can get the number
+    # asyncio's own streams: a cancelled read lets go of its descriptor before another socket can get that number
     reader, writer = await asyncio.open_unix_connection(socket_of(folder))
     try:
         writer.write(b'{"do": "watch"}\n')
