@@ -8,7 +8,7 @@ exist are known to the room that runs them; a check that could not even be read 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -328,10 +328,6 @@ class Plan(WireModel):
     def tasks_without_run(self) -> list[Task]:
         """The automatic tasks that have nothing to run."""
         return [task for task in self.tasks if task.checkpoint is None and not task.runs]
-
-    def with_problems(self, problems: list[PlanProblem]) -> Self:
-        """Return a copy with more problems; nothing else is validated again."""
-        return self.model_copy(update={"problems": [*self.problems, *problems]})
 
 
 _PLAN_KEYS = set(Plan.model_fields) | {field.alias for field in Plan.model_fields.values()}
