@@ -12,6 +12,7 @@ import pytest
 
 from harness_nb import Harness
 from harness_nb.store import Store
+from tests.leaks import files_that_hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,8 +113,7 @@ def test_credentials_reach_a_command_and_nothing_else(harness: Harness, tmp_path
     assert f"{len(SECRET)} letters" in printed
     assert "status 7" in printed
     assert SECRET not in printed
-    for path in (tmp_path / "p").rglob("*"):
-        assert not path.is_file() or SECRET.encode() not in path.read_bytes(), path
+    assert files_that_hold(tmp_path / "p", SECRET.encode()) == []
 
 
 @pytest.mark.row(13)

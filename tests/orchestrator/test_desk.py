@@ -19,6 +19,7 @@ from harness_nb.errors import (
     WrongAnswerTypeError,
 )
 from harness_nb.sessions import ask_shim
+from tests.leaks import files_that_hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,13 +72,6 @@ def given(session: Session) -> bool:
     return hashlib.sha256(SECRET.encode()).hexdigest() in output
 
 
-def nothing_written(root: Path) -> bool:
-    """Say whether no file of the project holds the value in plain."""
-    files = [file for file in root.rglob("*") if file.is_file()]
-    assert any(file.name == "harness.db" for file in files)
-    return not [file for file in files if b"s3cr3t-value" in file.read_bytes()]
-
-
 @pytest.mark.row(1, 2)
 def test_a_yes_hands_the_values_to_that_session_alone(harness: Harness, asking: Asking, secrets: Path) -> None:
     """They are in the shim's memory under the answer's id, reach the worker, and are in no file."""
@@ -86,7 +80,7 @@ def test_a_yes_hands_the_values_to_that_session_alone(harness: Harness, asking: 
     assert given(session)
     assert answer.payload["credentials"] == {}
     assert (answer.payload["found"], answer.payload["envVars"]) == (True, ["DATABASE_URL"])
-    assert nothing_written(harness.root)
+    assert files_that_hold(harness.root, b"s3cr3t-value") == []
 
 
 @pytest.mark.row(1, 2, 3)
@@ -113,7 +107,7 @@ def test_the_example_of_the_document_works_in_python(harness: Harness, asking: A
     assert given(session)
     assert stored.payload["credentials"] == {}
     assert stored.payload["envVars"] == ["DATABASE_URL"]
-    assert nothing_written(harness.root)
+    assert files_that_hold(harness.root, b"s3cr3t-value") == []
 
 
 @pytest.mark.row(2)
@@ -123,7 +117,7 @@ def test_values_in_plain_words_are_dropped_at_the_door_too(harness: Harness, ask
     payload = {"service": "postgres", "found": True, "credentials": {"DATABASE_URL": SECRET}}
     harness.respond("credentials_provided", session.id, payload, in_response_to=question.id)
     assert given(session)
-    assert nothing_written(harness.root)
+    assert files_that_hold(harness.root, b"s3cr3t-value") == []
 
 
 @pytest.mark.row(2)
@@ -136,7 +130,7 @@ def test_a_key_that_the_message_does_not_have_is_refused_by_name(harness: Harnes
         harness.respond("credentials_provided", session.id, payload, in_response_to=question.id)
     assert "s3cr3t-value" not in str(caught.value)
     assert [one.id for one in harness.get_pending()] == [question.id]
-    assert nothing_written(harness.root)
+    assert files_that_hold(harness.root, b"s3cr3t-value") == []
 
 
 def test_a_yes_without_a_value_is_refused(harness: Harness, asking: Asking) -> None:

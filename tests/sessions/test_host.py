@@ -360,7 +360,7 @@ async def test_a_question_file_that_cannot_be_read_is_set_aside_and_harms_nothin
 
 @pytest.mark.row(2)
 async def test_credentials_given_at_the_start_are_masked_and_in_no_file(project: Path) -> None:
-    from tests.sessions.workers import files_that_hold
+    from tests.leaks import files_that_hold
 
     async with opened(project) as h:
         session = await h.start_session(
@@ -368,7 +368,7 @@ async def test_credentials_given_at_the_start_are_masked_and_in_no_file(project:
         )
         assert (await session.wait()).state == "completed"
         assert session.output().text == "key=[credential:API_KEY]\n"
-    assert files_that_hold(project, [b"very-s3cret-value"]) == []
+    assert files_that_hold(project, b"very-s3cret-value") == []
 
 
 async def test_a_command_that_is_not_there_is_an_error_and_a_failed_session(project: Path) -> None:

@@ -12,8 +12,8 @@ from harness_nb.protocol.messages import parse_orchestrator_message
 from harness_nb.protocol.plans import Plan, RunBlock, Task
 from harness_nb.protocol.records import SessionRecord
 from harness_nb.sessions import Assignment
+from tests.leaks import files_that_hold
 from tests.sessions.living import do_plan, opened, printed, question
-from tests.sessions.workers import files_that_hold
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,7 +149,7 @@ async def test_the_four_kinds_of_checkpoint_are_asked_in_turn_and_answered(
         record, text, _ = await end_of(h, session_id)
         assert record.state == "completed", text
         assert text.splitlines()[-1] == "a a [credential:REDIS_URL]"
-    assert files_that_hold(project, [b"hush-hush"]) == []
+    assert files_that_hold(project, b"hush-hush") == []
 
 
 @pytest.mark.row(2)
@@ -176,7 +176,7 @@ async def test_credentials_arrive_in_later_blocks_only_and_are_masked(
         assert "before: none\n" in text
         assert "after: [credential:PGPASSWORD]\n" in text
         assert "\n[credential:DATABASE_URL]\n" in text
-    assert files_that_hold(project, [b"pa55word"]) == []
+    assert files_that_hold(project, b"pa55word") == []
 
 
 async def test_credentials_that_the_frontmatter_names_are_asked_for_ahead(project: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness_nb.sessions.masker import Masker
-from tests.sessions.workers import files_that_hold
+from tests.leaks import files_that_hold
 
 if TYPE_CHECKING:
     from tests.sessions.workers import Workers
@@ -40,7 +40,7 @@ def test_credentials_of_the_start_are_in_the_environment_and_masked_in_the_log(w
     assert SECRET.encode() not in command_lines()
     worker.ask(do="input", data="Cg==")
     worker.ends()
-    assert files_that_hold(workers.layout.root, [SECRET.encode(), base64.b64encode(SECRET.encode())]) == []
+    assert files_that_hold(workers.layout.root, SECRET.encode(), base64.b64encode(SECRET.encode())) == []
 
 
 def test_a_value_is_masked_when_it_comes_letter_by_letter(workers: Workers) -> None:
@@ -80,7 +80,7 @@ def test_granted_values_are_handed_out_and_masked_from_then_on(workers: Workers)
     worker.ask(do="input", data=base64.b64encode(f"{SECRET}\n".encode()).decode())
     worker.ends()
     assert worker.text == "[credential:API_KEY]\nnow [credential:API_KEY]\n"
-    assert files_that_hold(workers.layout.root, [SECRET.encode()]) == []
+    assert files_that_hold(workers.layout.root, SECRET.encode()) == []
     assert SECRET.encode() not in command_lines()
 
 

@@ -21,8 +21,8 @@ from harness_nb.protocol.records import SessionRecord
 from harness_nb.sessions import worker_side
 from harness_nb.sessions.worker_side import WorkerSide
 from harness_nb.store import Store
+from tests.leaks import files_that_hold
 from tests.sessions.living import opened, question
-from tests.sessions.workers import files_that_hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +129,7 @@ async def test_a_worker_takes_credentials_that_stand_in_no_file(
         assert session.output().text == (
             "one ['GITHUB_TOKEN'] 18 [credential:GITHUB_TOKEN]\nall ['GITHUB_TOKEN', 'START_KEY']\n"
         )
-    assert files_that_hold(project, [b"ghp-not-for-anyone", b"from-the-start"]) == []
+    assert files_that_hold(project, b"ghp-not-for-anyone", b"from-the-start") == []
 
 
 @pytest.mark.row(2)
@@ -149,7 +149,7 @@ async def test_what_a_worker_reports_is_stored_without_the_values_it_was_given(p
         assert failed.payload["error"] == "no way to [credential:GITHUB_TOKEN]@[credential:START_KEY]"
         assert failed.payload["more"] == {"list": ["[credential:START_KEY]", 7, None]}
         assert (failed.payload["taskNumber"], failed.payload["recoverable"]) == (1, True)
-    assert files_that_hold(project, [b"ghp-not-for-anyone", b"from-the-start"]) == []
+    assert files_that_hold(project, b"ghp-not-for-anyone", b"from-the-start") == []
 
 
 @pytest.mark.parametrize("environment", [{}, {"HARNESS_SESSION_DIR": ""}])

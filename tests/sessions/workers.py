@@ -16,7 +16,7 @@ from harness_nb.sessions import Launch, ask_shim, launch
 from harness_nb.sessions.shim import groups_of_session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from harness_nb.store import Layout, SessionFolder
 
@@ -120,9 +120,3 @@ class Workers:
     def clear(self) -> None:
         for worker in self.started:
             worker.clear()
-
-
-def files_that_hold(folder: Path, secrets: Sequence[bytes]) -> list[Path]:
-    """Return the files under a folder in which one of the values stands."""
-    found = [path for path in folder.rglob("*") if path.is_file()]
-    return [path for path in found if any(secret in path.read_bytes() for secret in secrets)]

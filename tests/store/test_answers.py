@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness_nb.errors import AlreadyAnsweredError, UnknownOptionError
+from tests.leaks import files_that_hold
 from tests.store.conftest import (
     ACTION,
     DECISION,
@@ -295,11 +296,6 @@ CREDENTIALS = {"id": "q1", "type": "credentials", "service": "postgres", "envVar
 VALUE = "hunter2-very-secret-value"
 
 
-def holds_value(folder: SessionFolder) -> list[str]:
-    root = folder.path.parents[2]
-    return [path.name for path in root.rglob("*") if path.is_file() and VALUE.encode() in path.read_bytes()]
-
-
 @pytest.mark.row(2)
 class TestCredentialsByFile:
     @pytest.mark.parametrize(
@@ -326,7 +322,7 @@ class TestCredentialsByFile:
         assert store.messages.answer_to("q1", "s1") is None
         if isinstance(content, dict) and content.get("found") is True:
             assert "harness-nb respond q1 --approve" in only_text(reasons(folder))
-        assert holds_value(folder) == []
+        assert files_that_hold(folder.path.parents[2], VALUE.encode()) == []
         assert VALUE not in repr(store.events.select())
 
     def test_a_no_is_an_answer(self, store: Store, folder: SessionFolder) -> None:
@@ -358,7 +354,7 @@ class TestCredentialsByFile:
         put(folder.response, content)
         store.questions.settle("s1")
         assert [one.get("inResponseTo") for one in late(folder)] == [content.get("inResponseTo")]
-        assert holds_value(folder) == []
+        assert files_that_hold(folder.path.parents[2], VALUE.encode()) == []
 
     def test_a_yes_that_lies_there_does_not_stop_a_door(self, store: Store, folder: SessionFolder) -> None:
         put(folder.checkpoint, CREDENTIALS)
