@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.from_thread import start_blocking_portal
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from harness_nb.protocol.checks import CheckSpec, HumanCheck
 from harness_nb.protocol.manifest import Manifest, parse_manifest
@@ -121,6 +122,7 @@ class VerificationEngine:
             result = await judge(job, run.context, self._judges)
         else:
             async with slots:
+                await checkpoint_if_cancelled()  # a slot that a failed critical check gives free must not be used
                 result = await judge(job, run.context, self._judges)
         if job.spec.critical and not result.passed and run.stopped_because is None:
             run.stopped_because = f"the critical check {job.spec.id!r} did not pass."
