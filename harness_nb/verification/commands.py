@@ -6,6 +6,7 @@ command leaves behind is ended with it: a check looks, and must not change what 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import psutil
-    from anyio.abc import ByteReceiveStream, Process
 
 KEPT_BYTES = 64 * 1024
 """How much of a stream is kept, half of it from its beginning and half from its end."""
@@ -143,58 +143,69 @@ async def run_command(
         CheckCouldNotRunError: the program is not there or cannot be executed.
 
     """
+    output = _Output(on_chunk)
+    loop = asyncio.get_running_loop()
     try:
-        process = await anyio.open_process(argv, stdin=DEVNULL, cwd=cwd, env=dict(env), start_new_session=True)
+        with anyio.CancelScope(shield=True):  # a command that was half started could not be ended with its children
+            process, _ = await loop.subprocess_exec(
+                lambda: output, *argv, stdin=DEVNULL, cwd=cwd, env=dict(env), start_new_session=True
+            )
     except OSError as error:
         raise CheckCouldNotRunError(f"{argv[0]} could not be started: {error.strerror or error}.") from error
-    _leaders.add(process.pid)
-    buffers = {name: HeadAndTail() for name in ("stdout", "stderr", "combined")}
+    pid = process.get_pid()
+    assert pid is not None
+    _leaders.add(pid)
     try:
-        await _collect(process, buffers, on_chunk)
+        await output.exited.wait()
+        with anyio.move_on_after(GRACE):  # a process left in the background may hold the pipes open for ever
+            await output.closed.wait()
     finally:
         with anyio.CancelScope(shield=True):
-            await _end(process)
-        _leaders.discard(process.pid)
-    return CommandResult(
-        exit_status=process.returncode if process.returncode is not None else -signal.SIGKILL,
-        stdout=buffers["stdout"].text(),
-        stderr=buffers["stderr"].text(),
-        combined=buffers["combined"].text(),
-    )
+            await _end(process, pid, output)
+        _leaders.discard(pid)
+    status = process.get_returncode()
+    texts = {name: buffer.text() for name, buffer in output.buffers.items()}
+    return CommandResult(exit_status=-signal.SIGKILL if status is None else status, **texts)
 
 
-async def _collect(process: Process, buffers: dict[str, HeadAndTail], on_chunk: OnChunk | None) -> None:
-    async def read(name: str, stream: ByteReceiveStream | None) -> None:
-        assert stream is not None
-        with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-            async for chunk in stream:
-                buffers[name].add(chunk)
-                buffers["combined"].add(chunk)
-                if on_chunk:
-                    on_chunk(name, chunk)
+class _Output(asyncio.SubprocessProtocol):
+    """Takes in what a command prints, and notes when it has exited and when its pipes are closed too."""
 
-    async with anyio.create_task_group() as readers:
-        readers.start_soon(read, "stdout", process.stdout)
-        readers.start_soon(read, "stderr", process.stderr)
-        await process.wait()
-        # A process left in the background may hold the pipes open for ever.
-        readers.cancel_scope.deadline = anyio.current_time() + GRACE
+    def __init__(self, on_chunk: OnChunk | None) -> None:
+        self.buffers = {name: HeadAndTail() for name in ("stdout", "stderr", "combined")}
+        self.exited = asyncio.Event()
+        self.closed = asyncio.Event()
+        self._on_chunk = on_chunk
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        name = {1: "stdout", 2: "stderr"}[fd]
+        self.buffers[name].add(data)
+        self.buffers["combined"].add(data)
+        if self._on_chunk:
+            self._on_chunk(name, data)
+
+    def process_exited(self) -> None:
+        self.exited.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio passes it
+        self.closed.set()
 
 
-async def _end(process: Process) -> None:
+async def _end(process: asyncio.SubprocessTransport, pid: int, output: _Output) -> None:
     """End a command's whole session, and what escaped from it while its parent still lived."""
-    escaped = _descendants(process.pid) if process.returncode is None else []
-    if process.returncode is None or _group_lives(process.pid):
-        _signal_group(process.pid, signal.SIGTERM)
+    escaped = [] if output.exited.is_set() else _descendants(pid)
+    if not output.exited.is_set() or _group_lives(pid):
+        _signal_group(pid, signal.SIGTERM)
         with anyio.move_on_after(GRACE):
-            await process.wait()
-            while _group_lives(process.pid):  # noqa: ASYNC110 - nobody announces a group's end
+            await output.exited.wait()
+            while _group_lives(pid):  # noqa: ASYNC110 - nobody announces a group's end
                 await anyio.sleep(0.01)
-        _signal_group(process.pid, signal.SIGKILL)
+        _signal_group(pid, signal.SIGKILL)
     for child in escaped:
         with contextlib.suppress(Exception):  # gone already, or not ours: both are an end
             child.kill()
-    await process.aclose()
+    process.close()  # else the pipes would stay open as long as somebody who escaped holds the other end
+    await output.closed.wait()
 
 
 def _descendants(pid: int) -> list[psutil.Process]:

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import anyio
+import psutil
 import pytest
 
 from harness_nb.verification import VerificationEngine
@@ -153,6 +154,18 @@ class TestNothingIsLeftBehind:
         assert result.passed, result.error
         pid = int((project / "pid").read_text())
         assert wait_until(lambda: not is_alive(pid))
+
+    async def test_who_escapes_with_a_pipe_in_hand_costs_no_descriptor(self, project: Path) -> None:
+        code = "import os, time; os.setsid(); open('far', 'w').write(str(os.getpid())); time.sleep(600)"
+        command = f'{sys.executable} -c "{code}" & while ! test -s far; do sleep 0.01; done'
+        await run_shell("true", cwd=project, env=dict(os.environ))  # the loop opens what it needs for children
+        before = psutil.Process().num_fds()
+        try:
+            result = await run_shell(command, cwd=project, env=dict(os.environ))
+        finally:
+            os.kill(int((project / "far").read_text()), signal.SIGKILL)
+        assert result.exit_status == 0
+        assert psutil.Process().num_fds() == before
 
     async def test_cancelling_ends_the_command(self, project: Path) -> None:
         engine = VerificationEngine(project)
