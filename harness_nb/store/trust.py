@@ -1,7 +1,12 @@
-"""Which projects this user allowed to run commands from their plans; kept outside of any project."""
+"""Which projects this user allowed to run commands from their plans; kept outside of any project.
+
+Each trusted folder has a file of its own: one list for all would have to be read and written back, and of two processes
+that do so at once, one loses what it said.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from typing import TYPE_CHECKING
@@ -13,27 +18,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def trusted_projects() -> list[str]:
-    """Return the folders that are trusted."""
-    try:
-        content = json.loads(_list_file().read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return []
-    return [str(path) for path in content] if isinstance(content, list) else []
-
-
 def is_trusted(project: Path) -> bool:
     """Say whether this very folder is trusted; a folder inside a trusted one is not."""
-    return os.fspath(project.resolve()) in trusted_projects()
+    try:
+        return bool(json.loads(note_of_trust(project).read_text(encoding="utf-8")) == os.fspath(project.resolve()))
+    except (FileNotFoundError, ValueError):
+        return False
 
 
 def set_trusted(project: Path, *, trusted: bool = True) -> None:
     """Trust a folder from now on, or no longer."""
-    path = os.fspath(project.resolve())
-    others = [one for one in trusted_projects() if one != path]
-    _list_file().parent.mkdir(parents=True, exist_ok=True)
-    write_text(_list_file(), json.dumps(others + [path] * trusted, indent=2) + "\n", mode=0o600)
+    note = note_of_trust(project)
+    if trusted:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        write_text(note, json.dumps(os.fspath(project.resolve())) + "\n", mode=0o600)
+    else:
+        note.unlink(missing_ok=True)
 
 
-def _list_file() -> Path:
-    return state_folder() / "trusted.json"
+def note_of_trust(project: Path) -> Path:
+    """Return the file that holds the folder's path as JSON while it is trusted."""
+    name = hashlib.sha256(os.fsencode(project.resolve())).hexdigest()[:32]
+    return state_folder() / "trusted" / f"{name}.json"

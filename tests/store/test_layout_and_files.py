@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -320,7 +321,6 @@ class TestTrust:
         assert not trust.is_trusted(one)
         trust.set_trusted(one)
         trust.set_trusted(one)
-        assert trust.trusted_projects() == [os.fspath(one)]
         assert trust.is_trusted(one)
         assert not trust.is_trusted(inside)
         assert not trust.is_trusted(tmp_path)
@@ -333,16 +333,22 @@ class TestTrust:
         trust.set_trusted(tmp_path / "link")
         assert trust.is_trusted(tmp_path / "one")
 
-    def test_the_list_is_outside_of_the_project_and_for_its_user_alone(self, tmp_path: Path) -> None:
+    def test_who_trusts_at_the_same_time_loses_nothing(self, tmp_path: Path) -> None:
+        folders = [tmp_path / str(number) for number in range(200)]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(trust.set_trusted, folders))
+        assert [folder.name for folder in folders if not trust.is_trusted(folder)] == []
+
+    def test_what_is_trusted_stands_outside_of_the_project_and_for_its_user_alone(self, tmp_path: Path) -> None:
         trust.set_trusted(tmp_path)
-        path = layout.state_folder() / "trusted.json"
+        path = trust.note_of_trust(tmp_path)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert not path.is_relative_to(tmp_path)
 
-    @pytest.mark.parametrize("text", ["{", "{}", '"x"', ""])
-    def test_a_broken_list_trusts_nobody(self, tmp_path: Path, text: str) -> None:
+    @pytest.mark.parametrize("text", ["{", "{}", '"x"', "", "\xff"])
+    def test_a_broken_note_trusts_nobody(self, tmp_path: Path, text: str) -> None:
         trust.set_trusted(tmp_path)
-        (layout.state_folder() / "trusted.json").write_text(text)
+        trust.note_of_trust(tmp_path).write_text(text, encoding="latin-1")
         assert not trust.is_trusted(tmp_path)
         trust.set_trusted(tmp_path)
         assert trust.is_trusted(tmp_path)
