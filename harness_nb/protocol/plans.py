@@ -320,11 +320,6 @@ class Plan(WireModel):
         return [command for task in self.tasks for command in task.automated]
 
     @property
-    def is_runnable(self) -> bool:
-        """Whether the runbook worker can do this plan: there are tasks, and each automatic one has a run block."""
-        return bool(self.tasks) and not self.tasks_without_run
-
-    @property
     def tasks_without_run(self) -> list[Task]:
         """The automatic tasks that have nothing to run."""
         return [task for task in self.tasks if task.checkpoint is None and not task.runs]

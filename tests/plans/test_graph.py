@@ -222,7 +222,7 @@ def test_plans_written_in_python_need_nothing_but_what_they_do() -> None:
         must_pass=[{"id": "ok", "type": "file_exists", "path": "x"}],
         files_modified=["out/"],
     )
-    assert (plan.phase, plan.number, plan.path, plan.is_runnable) == ("1", "01", None, True)
+    assert (plan.phase, plan.number, plan.path, plan.tasks_without_run) == ("1", "01", None, [])
     assert (plan.depends_on, plan.writes, plan.must_pass[0]["id"]) == (["01-00"], ["out/"], "ok")
     assert Plan.model_validate(plan.to_wire()) == plan
     graph = build_graph([plan, Plan(id="setup"), Plan(id="01-00", depends_on=["setup"])])

@@ -112,7 +112,7 @@ def test_bytes_that_are_not_utf8_windows_endings_and_a_mark_are_no_obstacle(
 def test_a_plan_without_frontmatter_or_tasks_is_still_a_plan(tmp_path: Path, write_plan: WritePlan) -> None:
     write_plan("03-x/PLAN.md", None, "# The whole phase\n\n- [ ] do it\n")
     [plan] = load_project(tmp_path).plans
-    assert (plan.id, plan.title, plan.tasks, plan.is_runnable) == ("03-01", "The whole phase", [], False)
+    assert (plan.id, plan.title, plan.tasks) == ("03-01", "The whole phase", [])
 
 
 def test_runnable_means_that_every_automatic_task_has_something_to_run(tmp_path: Path, write_plan: WritePlan) -> None:
@@ -121,7 +121,7 @@ def test_runnable_means_that_every_automatic_task_has_something_to_run(tmp_path:
     write_plan("01-a/01-01-PLAN.md", body=run + ask)
     write_plan("01-a/01-02-PLAN.md", body=run + "<task>\n<name>b</name>\n</task>\n")
     runnable, not_runnable = load_project(tmp_path).plans
-    assert runnable.is_runnable
+    assert (len(runnable.tasks), runnable.tasks_without_run) == (2, [])
     assert [task.name for task in not_runnable.tasks_without_run] == ["b"]
 
 
