@@ -129,6 +129,7 @@ class TerminalView:
         self._keyboard = keyboard
         self._live: Live | None = None
         self._left_open: set[str] = set()
+        self._sent_here: set[str] = set()
         self._shown: object = None
         self._began = anyio.current_time()
 
@@ -200,6 +201,8 @@ class TerminalView:
             if now.status != "pending":
                 break
             await changed.wait()
+        if question.id in self._sent_here:  # who sends it says what became of it
+            return
         answer = await anyio.to_thread.run_sync(store.messages.answer_to, question.id)
         self._note("\n  " + _settled(question, answer))
         asking.cancel()
@@ -223,6 +226,7 @@ class TerminalView:
 
     async def _send(self, question: MessageRecord, reply: Reply) -> bool:
         harness = self._harness
+        self._sent_here.add(question.id)
         with anyio.CancelScope(shield=True):  # once sent, nobody else's news cuts it short
             try:
                 answer = await harness.announced(lambda: reply.send(harness.desk, question, harness.actor))
@@ -230,6 +234,7 @@ class TerminalView:
                 self._note(f"  {error}")
                 return True
             except HarnessError as error:
+                self._sent_here.discard(question.id)
                 self._note(f"  {error}")
                 return False
         self._note(f"  ✓ {asker_of(question)} goes on: {summary_of(answer)}")

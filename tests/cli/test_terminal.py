@@ -104,6 +104,21 @@ def test_a_question_answered_at_another_door_goes_away_and_takes_half_typed_word
     assert run.process.returncode == 0
 
 
+@pytest.mark.row(10)
+def test_an_answer_typed_here_is_not_told_again_as_one_from_elsewhere(
+    shell: Shell, terminal: Start, write_plan: WritePlan
+) -> None:
+    write_plan("p", "01-01", "".join(DECISION.replace("Which colour", f"Colour {n}") for n in range(20)))
+    run = terminal("run", "p", "--trust")
+    for number in range(20):
+        run.expect(rf"Colour {number}\?.*› ")
+        run.type("blue\n")
+    text = run.rest()
+    assert run.process.returncode == 0
+    assert text.count("01-01 goes on") == 20
+    assert "Answered by" not in text
+
+
 def test_enter_takes_the_recommended_option_and_abort_ends_the_task(
     shell: Shell, terminal: Start, write_plan: WritePlan
 ) -> None:
