@@ -106,8 +106,8 @@ def _phase(
     head = Text(f"Phase {phase.number}  {one_line(phase.name)}", style="bold")
     yield head.append(f"  {count}", style="not bold dim")
     plans = [plan for plan in state.plans if plan.id in phase.plans]
-    longest = max((len(plan.title) for plan in plans), default=0)
-    widths = [max((len(plan.id) for plan in plans), default=0), min(longest, MOST_FOR_TITLE)]
+    longest = max((len(one_line(plan.title)) for plan in state.plans), default=0)
+    widths = [max((len(plan.id) for plan in state.plans), default=0), min(longest, MOST_FOR_TITLE)]
     for plan in plans:
         before = [name for name in plan.depends_on if name not in state.completed]
         yield _plan(plan, widths, sessions.get(plan.session_id or ""), before, asks=plan.id in asked)

@@ -37,7 +37,7 @@ def test_status_shows_plans_questions_and_who_runs_them(shell: Shell, begin: Beg
     assert "Phase 1  Phase  1 of 2 complete\n" in shown
     assert "  ✓ 01-01  Lay the floor   complete\n" in shown
     assert "  ? 01-02  Paint the door  asks       1/1 choose\n" in shown
-    assert "  ○ 02-01  Move in  waiting    for 01-02\n" in shown
+    assert "  ○ 02-01  Move in         waiting    for 01-02\n" in shown
 
 
 def test_status_as_json_is_the_project_state_with_its_open_questions(
