@@ -311,7 +311,7 @@ class Runner:
         elif progress.report.passed:
             await self._complete(progress, "passed")
         else:
-            reason = f"verification failed: {_failures(progress.report)}"
+            reason = f"verification failed: {progress.report.failed_because}"
             progress.verified = False
             await self._record_verdict(progress, "failed", reason)
             progress.state, progress.reason = "failed", reason
@@ -395,7 +395,3 @@ class Runner:
             self.phases[phase] = report
             self._gates[phase] = "open" if report.passed else "failed"
             self._move()
-
-
-def _failures(report: Report) -> str:
-    return "; ".join(f"{one.spec_id}: {one.error or 'not passed'}" for one in report.failures) or str(report.reason)

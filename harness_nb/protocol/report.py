@@ -198,6 +198,11 @@ class Report(WireModel):
         return f"{self.target}: {verdict} ({counts}{skipped}){reason}"
 
     @property
+    def failed_because(self) -> str:
+        """One line: each required check that did not pass and why, or why there was nothing to pass; else empty."""
+        return "; ".join(f"{result.spec_id}: {_why(result)}" for result in self.failures) or self.reason or ""
+
+    @property
     def _sorted(self) -> list[CheckResult]:
         """Failures first, required before not required, else in the manifest's order."""
         order = {"failed": 0, "skipped": 1, "passed": 2}

@@ -77,6 +77,14 @@ def test_raise_for_failure_names_each_failed_check_and_why() -> None:
     assert good.raise_for_failure() is good
 
 
+def test_why_it_did_not_pass_is_one_line_and_nothing_where_it_did() -> None:
+    noted = result("c", False, error=None, notes="too slow")
+    made = report(result("a"), result("b", False), noted, result("d", False, required=False))
+    assert made.failed_because == "b: b is not there.; c: too slow"
+    assert "No must_pass check was run" in report().failed_because
+    assert report(result("a")).failed_because == ""
+
+
 class TestFrame:
     def test_one_row_a_check_with_types_that_can_be_computed_with(self) -> None:
         frame = report(result("a", duration=1500.5), result("b", False, required=False)).to_frame()
