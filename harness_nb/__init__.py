@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from harness_nb._version import __version__
+from harness_nb.errors import UnsupportedPlatformError
 
 if TYPE_CHECKING:
     from harness_nb.credentials import CredentialProvider, CredentialResult, lookup_credentials
@@ -64,6 +66,8 @@ def __getattr__(name: str) -> Any:
     """Load a public name's module at its first use, so that importing the package stays light."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if sys.platform == "win32":  # here, because what is loaded next already needs what Windows lacks
+        raise UnsupportedPlatformError("Windows")
     return getattr(import_module(_HOMES[name]), name)
 
 

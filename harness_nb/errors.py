@@ -5,6 +5,7 @@ A message says what is wrong, where (file and line when there is one) and what t
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ class UntrustedProjectError(HarnessError):
     def __init__(self, project: Path) -> None:
         super().__init__(
             f"{project} is not trusted yet, and its plans contain commands. Read them, then run "
-            f"`harness-nb trust {project}` once (or pass --trust, or Harness(…, trust=True))."
+            f"`harness-nb trust {quote(str(project))}` once (or pass --trust, or Harness(…, trust=True))."
         )
 
 
@@ -341,12 +342,21 @@ class NothingChosenError(HarnessError):
 class QuestionNotFoundError(MessageNotFoundError):
     """A question was to be answered from a shell that the project does not have."""
 
-    def __init__(self, message_id: str, project: Path) -> None:
+    def __init__(self, message_id: str, project: Path, session_id: str | None = None) -> None:
         super().__init__(message_id)
+        whose = f" of session {session_id!r}" if session_id else ""
         self.args = (
-            f"There is no question {message_id!r} in {project}. "
-            f"See what is open with: harness-nb respond --project {project}",
+            f"There is no question {message_id!r}{whose} in {project}. "
+            f"See what is open with: harness-nb respond --project {quote(str(project))}",
         )
+
+
+class AmbiguousQuestionError(HarnessError):
+    """A question was named by an id that several sessions gave their open questions."""
+
+    def __init__(self, message_id: str, session_ids: Iterable[str]) -> None:
+        ways = " or ".join(f"--session {quote(one)}" for one in session_ids)
+        super().__init__(f"The question {message_id!r} is open in several sessions. Say which one is meant: {ways}.")
 
 
 class UnknownStateError(HarnessError, ValueError):

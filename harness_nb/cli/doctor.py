@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import sqlite3
-import subprocess
 import sys
 import tempfile
 from contextlib import closing
@@ -157,8 +155,6 @@ def _some(names: list[str]) -> str:
 def _extras() -> Iterator[Finding]:
     yield _packages("notebook", ("jupyterlab", "ipywidgets", "anywidget"), "lab")
     yield _packages("sample", ("vega_datasets",), "sample")
-    yield _browser()
-    yield _claude()
 
 
 def _packages(what: str, modules: Iterable[str], extra: str) -> Finding:
@@ -166,29 +162,3 @@ def _packages(what: str, modules: Iterable[str], extra: str) -> Finding:
     if not missing:
         return Finding("fine", what, "installed")
     return Finding("note", what, f"without {', '.join(missing)}", f"Where wanted: pip install 'harness-nb[{extra}]'")
-
-
-def _browser() -> Finding:
-    what = "browser"
-    if find_spec("playwright") is None:
-        return Finding("note", what, "playwright is not installed", "For checks in a browser: pip install playwright")
-    given = os.environ.get("PLAYWRIGHT_BROWSERS_PATH")
-    places = (
-        [Path(given)] if given else [Path.home() / ".cache/ms-playwright", Path.home() / "Library/Caches/ms-playwright"]
-    )
-    own = [path for place in places for path in place.glob("chromium*")]
-    system = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
-    if own or system:
-        return Finding("fine", what, f"playwright with {own[0].name if own else system}")
-    return Finding("note", what, "playwright without Chromium", "For checks in a browser: playwright install chromium")
-
-
-def _claude() -> Finding:
-    what, path = "claude", shutil.which("claude")
-    if path is None:
-        return Finding("note", what, "no `claude` command on PATH", "Needed only for plans that an agent is to do.")
-    try:
-        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Finding("note", what, f"{path} does not answer: {error}", "Install it again.")
-    return Finding("fine", what, f"{done.stdout.strip() or 'version unknown'} ({path})")

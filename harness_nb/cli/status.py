@@ -9,11 +9,12 @@ from rich.padding import Padding
 from rich.text import Text
 
 from harness_nb.cli.board import MOST_FOR_TITLE, STYLES, cut
-from harness_nb.cli.opening import DOOR, current_user, opened
+from harness_nb.cli.opening import DOOR, opened
 from harness_nb.cli.respond import question_lines
 from harness_nb.cli.snapshot import one_line, progress_of
 from harness_nb.cli.views import make_console
-from harness_nb.harness.state import read_state
+from harness_nb.harness import current_user
+from harness_nb.harness.state import read_state, sync_state
 from harness_nb.protocol.outcome import SIGNS
 from harness_nb.store.trust import is_trusted
 
@@ -54,12 +55,9 @@ def _print(console: Console, line: Text) -> None:
 
 
 def sync_project(folder: Path) -> None:
-    """Read the documents again, write the dependency graph, and print the state in short."""
+    """Read the documents again, write the dependency graph unless a run does that, and print the state in short."""
     with opened(folder) as store:
-        state = read_state(store)
-        store.write_graph(state.graph)
-        store.events.add("synced", actor=current_user(), door=DOOR)
-        store.ring()
+        state = sync_state(store, actor=current_user(), door=DOOR)
         print(state)  # noqa: T201
         for problem in state.problems:
             print(f"! {problem}")  # noqa: T201

@@ -1,6 +1,6 @@
 """The composition root: what every door opens."""
 
-from harness_nb.harness.asynchronous import AsyncHarness
+from harness_nb.harness.asynchronous import AsyncHarness, current_user
 from harness_nb.harness.blocking import Harness, Question, Run, Session
 from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession, question_text
 
@@ -13,5 +13,6 @@ __all__ = [
     "Question",
     "Run",
     "Session",
+    "current_user",
     "question_text",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +14,13 @@ from harness_nb import errors
 from harness_nb.harness.arguments import command_of, environment_of, folder_of, names_of, params_of, states_of
 from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession, _patience, only
 from harness_nb.harness.runs import options_of, prepare_run
-from harness_nb.harness.state import open_project, read_state, roadmap_without_frontmatter, write_quick_state
+from harness_nb.harness.state import (
+    open_project,
+    read_state,
+    roadmap_without_frontmatter,
+    sync_state,
+    write_quick_state,
+)
 from harness_nb.orchestrator import Desk, ask
 from harness_nb.orchestrator.attempts import task_message
 from harness_nb.orchestrator.restore import choose_worker
@@ -53,7 +58,7 @@ class AsyncHarness:
     by default the folder that the settings or ``HARNESS_CREDENTIALS_DIR`` name. ``door`` and ``actor`` are who
     answers, in the journal.
 
-    Raises: UnsupportedPlatformError, ProjectNotFoundError, NotAFolderError, UnwritableFolderError, JournalDamagedError.
+    Raises: ProjectNotFoundError, NotAFolderError, UnwritableFolderError, JournalDamagedError.
     """
 
     def __init__(
@@ -65,14 +70,12 @@ class AsyncHarness:
         door: str = "python",
         actor: str | None = None,
     ) -> None:
-        if sys.platform == "win32":
-            raise errors.UnsupportedPlatformError("Windows")
         root = Path(project).expanduser().resolve()
         if not root.is_dir():
             raise errors.NotAFolderError(root) if root.exists() else errors.ProjectNotFoundError(root)
         self.root = root
         self.door = door
-        self.actor = actor or _user()
+        self.actor = actor or current_user()
         self.store = Store(root)
         self.host = SessionHost(self.store)
         self.desk = Desk(self.store, credentials)
@@ -290,7 +293,7 @@ class AsyncHarness:
         payload: Mapping[str, Any],
         in_response_to: str | None = None,
     ) -> MessageRecord:
-        """Send a worker an answer, or unasked a task or an abort.
+        """Send a worker an answer, or unasked a task, an abort or a verdict.
 
         Credentials inside a ``credentials_provided`` go to the session's shim and are stored nowhere.
 
@@ -349,15 +352,11 @@ class AsyncHarness:
         return await anyio.to_thread.run_sync(read_state, self.store)
 
     async def sync_state(self) -> ProjectState:
-        """Read plans, summaries and roadmap from disk, write the dependency graph, and return the state."""
+        """Read plans, summaries and roadmap from disk, write the dependency graph, and return the state.
 
-        def sync() -> ProjectState:
-            state = read_state(self.store)
-            self.store.write_graph(state.graph)
-            self.store.events.add("synced", actor=self.actor, door=self.door)
-            return state
-
-        return await self.announced(sync)
+        While somebody runs the project's plans the graph is left alone: a run keeps its own up to date.
+        """
+        return await anyio.to_thread.run_sync(lambda: sync_state(self.store, actor=self.actor, door=self.door))
 
     async def set_state(self, *, insert: bool = False, **values: Any) -> ProjectState:
         """Set the quick state in ``ROADMAP.md``'s frontmatter; the text below it stays byte for byte.
@@ -457,7 +456,8 @@ class AsyncHarness:
         return self.host
 
 
-def _user() -> str:
+def current_user() -> str:
+    """Return who is at the keyboard, as the journal names them."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -191,7 +191,7 @@ class Harness:
 
     ``trust`` lets commands from the project's plans run, from now on. ``credentials`` is where values are looked up.
 
-    Raises: UnsupportedPlatformError, ProjectNotFoundError, NotAFolderError, UnwritableFolderError, JournalDamagedError.
+    Raises: ProjectNotFoundError, NotAFolderError, UnwritableFolderError, JournalDamagedError.
     """
 
     _opened: ClassVar[dict[Path, Harness]] = {}
@@ -357,7 +357,7 @@ class Harness:
         payload: Mapping[str, Any],
         in_response_to: str | None = None,
     ) -> MessageRecord:
-        """Send a worker an answer, or unasked a task or an abort.
+        """Send a worker an answer, or unasked a task, an abort or a verdict.
 
         Credentials inside a ``credentials_provided`` go to the session's shim and are stored nowhere.
 
@@ -394,7 +394,10 @@ class Harness:
         return state
 
     def sync_state(self) -> ProjectState:
-        """Read plans, summaries and roadmap from disk, write the dependency graph, and return the state."""
+        """Read plans, summaries and roadmap from disk, write the dependency graph, and return the state.
+
+        While somebody runs the project's plans the graph is left alone: a run keeps its own up to date.
+        """
         state: ProjectState = _call(self._twin.sync_state)
         return state
 

@@ -26,9 +26,9 @@ def open_project(store: Store) -> Project:
     return load_project(store.layout.root, config.spec_dir, config.phase_order)
 
 
-def read_state(store: Store, project: Project | None = None) -> ProjectState:
+def read_state(store: Store) -> ProjectState:
     """Return what is known of the project now."""
-    project = project or open_project(store)
+    project = open_project(store)
     newest = _newest_attempts(store)
     unfinished = store.runs.unfinished()
     held = _held(project, (unfinished.options.worker if unfinished else None) or store.config().worker)
@@ -50,11 +50,27 @@ def read_state(store: Store, project: Project | None = None) -> ProjectState:
     )
 
 
+def sync_state(store: Store, *, actor: str, door: str) -> ProjectState:
+    """Read plans, summaries and roadmap from disk, write the dependency graph, and return the state.
+
+    While somebody runs the project's plans the graph is left alone: a run keeps its own up to date.
+    """
+    with store.writing_views():  # read inside as well, so that of two only the newer state stays
+        state = read_state(store)
+        if not is_held(store.layout.lease):
+            store.write_graph(state.graph)
+        store.events.add("synced", actor=actor, door=door)
+    store.ring()
+    return state
+
+
 def write_quick_state(store: Store, values: dict[str, Any], *, insert: bool) -> bool:
     """Set keys of ``ROADMAP.md``'s frontmatter; ``phase`` and ``plan`` are short for the current ones."""
     project = open_project(store)
     file = project.roadmap_file or store.layout.root / "ROADMAP.md"
-    return write_roadmap(file, {QUICK_KEYS.get(key, key): value for key, value in values.items()}, insert=insert)
+    changes = {QUICK_KEYS.get(key, key): value for key, value in values.items()}
+    with store.writing_views():
+        return write_roadmap(file, changes, insert=insert)
 
 
 def roadmap_without_frontmatter(store: Store) -> str | None:

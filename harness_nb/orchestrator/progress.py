@@ -10,7 +10,7 @@ from harness_nb.protocol.files import ActiveFile, DependencyGraph, GraphPlan
 from harness_nb.protocol.outcome import PlanOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from harness_nb.plans.project import Project
@@ -78,27 +78,38 @@ class Publisher:
     def __init__(self, store: Store, project: Project) -> None:
         self._store = store
         self._project = project
-        self._last: dict[str, Any] = {}
+        self._shown: dict[str, Any] = {}
 
     def publish(self, plans: Mapping[str, PlanProgress]) -> None:
-        """Show where the plans stand now."""
+        """Show where the plans stand now; a view that could not be written is written the next time.
+
+        Raises:
+            OSError: a view cannot be written, and all the others are.
+        """
         states = {name: progress.state for name, progress in plans.items()}
         graph = dependency_graph(self._project, states, self._store.clock())
-        if self._is_news("graph", graph.replace(timestamp=graph.timestamp.replace(year=2000)).to_wire()):
-            self._store.write_graph(graph)
         files = list(active_files(plans.values()))
-        if self._is_news("files", [one.to_wire() for one in files]):
-            self._store.write_active_files(files)
-        quick = quick_state(self._project, states)
+        views: list[tuple[str, Any, Callable[[], object]]] = [
+            ("graph", graph.model_dump(exclude={"timestamp"}), lambda: self._store.write_graph(graph)),
+            ("files", files, lambda: self._store.write_active_files(files)),
+        ]
         roadmap = self._project.roadmap
-        if roadmap is not None and roadmap.frontmatter is not None and self._is_news("roadmap", quick):
-            write_roadmap(self._project.root / roadmap.path, quick)
+        if roadmap is not None and roadmap.frontmatter is not None:
+            quick = quick_state(self._project, states)
+            views.append(("roadmap", quick, lambda: write_roadmap(self._project.root / roadmap.path, quick)))
+        with self._store.writing_views():
+            failures = [failure for view in views if (failure := self._show(*view))]
+        if failures:
+            raise failures[0]
 
-    def _is_news(self, what: str, content: Any) -> bool:
-        if self._last.get(what) == content:
-            return False
-        self._last[what] = content
-        return True
+    def _show(self, what: str, content: Any, write: Callable[[], object]) -> OSError | None:
+        if self._shown.get(what) != content:
+            try:
+                write()
+            except OSError as error:
+                return error
+            self._shown[what] = content
+        return None
 
 
 def dependency_graph(project: Project, states: Mapping[str, str], now: datetime) -> DependencyGraph:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _NEW_FILE_MODE = 0o644  # a temporary file's own mode would hide the document from everybody else
 
@@ -37,19 +37,36 @@ def printable(text: str) -> tuple[str, int | None]:
     return text, None
 
 
-def replace_document(path: Path, text: str) -> None:
-    """Put the text where the file is, all at once: readers see the old file or the new one.
+def edit_document(path: Path, edit: Callable[[str], str], *, missing: str | None = None) -> bool:
+    """Replace a file's text by what ``edit`` makes of it, all at once, and return whether that changed it.
 
-    A link is followed, and the file's permissions are kept.
+    What an editor saves meanwhile is edited instead. A link is followed, and the file's permissions are kept.
+    ``missing`` stands for the text of a file that is not there.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the file cannot be read or its folder cannot be written.
     """
     target = Path(os.path.realpath(path))
-    with _written_beside(target, text) as temporary:
-        temporary.chmod(target.stat().st_mode & 0o7777 if target.exists() else _NEW_FILE_MODE)
-        temporary.replace(target)
-    _flush_folder(target.parent)
+    old = _text_of(target, missing)
+    while (new := edit(old)) != old:
+        with _written_beside(target, new) as temporary:
+            temporary.chmod(target.stat().st_mode & 0o7777 if target.exists() else _NEW_FILE_MODE)
+            # No rename asks first whether the file is still the old one: to look just before is the best there is.
+            if (now := _text_of(target, missing)) == old:
+                temporary.replace(target)
+                _flush_folder(target.parent)
+                return True
+        old = now
+    return False
+
+
+def _text_of(path: Path, missing: str | None) -> str:
+    try:
+        return read_document(path)
+    except FileNotFoundError:
+        if missing is None:
+            raise
+        return missing
 
 
 def create_document(path: Path, text: str) -> bool:

@@ -18,7 +18,7 @@ from harness_nb.protocol.base import WireModel
 from harness_nb.protocol.plans import PlanProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
 Model = TypeVar("Model", bound=WireModel)
 
@@ -95,7 +95,7 @@ def split_frontmatter(text: str) -> Split | None:
     return Split(mark, opening, yaml_text, closing, text[match.end() :])
 
 
-def read_frontmatter(text: str, text_keys: Collection[str] = TEXT_KEYS) -> Reading:
+def read_frontmatter(text: str) -> Reading:
     """Return what the frontmatter of a document says; what is broken in it becomes a finding."""
     split = split_frontmatter(text)
     if split is None:
@@ -104,17 +104,16 @@ def read_frontmatter(text: str, text_keys: Collection[str] = TEXT_KEYS) -> Readi
             message = "The frontmatter is never closed, so none of it was read; end it with a line that is only ---"
             reading.findings.append(Finding("", 1, message))
         return reading
-    return read_yaml(split.yaml, first_line=2, text_keys=text_keys)
+    return _read_yaml(split.yaml, first_line=2)
 
 
-def read_yaml(yaml_text: str, *, first_line: int, text_keys: Collection[str]) -> Reading:
-    """Return what a mapping in YAML says; ``first_line`` is the line of the file on which it starts."""
+def _read_yaml(yaml_text: str, first_line: int) -> Reading:
     reading = Reading(present=True)
     try:
-        _read_mapping(yaml_text, first_line, text_keys, reading)
+        _read_mapping(yaml_text, first_line, reading)
     except _YAMLFailure:
         reading = Reading(present=True)
-        reading.values = _read_blocks(yaml_text, first_line, text_keys, reading, depth=1)
+        reading.values = _read_blocks(yaml_text, first_line, reading, depth=1)
     return reading
 
 
@@ -154,7 +153,7 @@ def loader_class() -> type[Any]:
     return found
 
 
-def _read_mapping(yaml_text: str, first_line: int, text_keys: Collection[str], reading: Reading) -> None:
+def _read_mapping(yaml_text: str, first_line: int, reading: Reading) -> None:
     import yaml
 
     try:
@@ -173,7 +172,7 @@ def _read_mapping(yaml_text: str, first_line: int, text_keys: Collection[str], r
         line = first_line + key_node.start_mark.line
         reading.lines[key] = line
         try:
-            reading.values[key] = _construct(loader, value_node, as_text=key in text_keys)
+            reading.values[key] = _construct(loader, value_node, as_text=key in TEXT_KEYS)
         except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
             failure = _failure(error)
             reading.findings.append(_finding(key, first_line + failure.line, failure))
@@ -240,9 +239,7 @@ def _finding(key: str, line: int, failure: _YAMLFailure) -> Finding:
     return Finding(key, line, message)
 
 
-def _read_blocks(
-    yaml_text: str, first_line: int, text_keys: Collection[str], reading: Reading, *, depth: int, prefix: str = ""
-) -> dict[str, Any]:
+def _read_blocks(yaml_text: str, first_line: int, reading: Reading, *, depth: int, prefix: str = "") -> dict[str, Any]:
     values: dict[str, Any] = {}
     blocks = split_blocks(yaml_text)
     _report_preamble(yaml_text, blocks, first_line, reading, prefix)
@@ -253,9 +250,9 @@ def _read_blocks(
         _report_if_twice(known, name, plain_key(name), line, reading)
         part = Reading()
         try:
-            _read_mapping(yaml_text[block.start : block.end], line, text_keys, part)
+            _read_mapping(yaml_text[block.start : block.end], line, part)
         except _YAMLFailure as failure:
-            inner = _read_inside(yaml_text[block.start : block.end], line, text_keys, reading, depth, name)
+            inner = _read_inside(yaml_text[block.start : block.end], line, reading, depth, name)
             if inner:
                 values[block.key] = inner
             if inner is None:
@@ -276,9 +273,7 @@ def _report_preamble(yaml_text: str, blocks: list[Block], first_line: int, readi
             return
 
 
-def _read_inside(
-    block: str, line: int, text_keys: Collection[str], reading: Reading, depth: int, name: str
-) -> dict[str, Any] | None:
+def _read_inside(block: str, line: int, reading: Reading, depth: int, name: str) -> dict[str, Any] | None:
     """Return what can be read of a broken block's own blocks; ``None`` when it has none."""
     head, _, rest = block.partition("\n")
     if depth >= _DEEPEST or not re.search(r":[ \t]*(?:#.*)?\r?$", head):
@@ -292,12 +287,10 @@ def _read_inside(
     inner = "\n".join(text[min(indents) :] for text in lines)
     if not split_blocks(inner):
         return None
-    return _read_blocks(inner, line + 1, text_keys, reading, depth=depth + 1, prefix=f"{name}.")
+    return _read_blocks(inner, line + 1, reading, depth=depth + 1, prefix=f"{name}.")
 
 
-def validated(
-    model: type[Model], reading: Reading, path: str, plan_id: str | None = None
-) -> tuple[Model, list[PlanProblem]]:
+def validated(model: type[Model], reading: Reading, path: str) -> tuple[Model, list[PlanProblem]]:
     """Return a frontmatter as its model; a key whose value cannot be used is left out and named with its line."""
     values = dict(reading.values)
     names = {alias: name for name, info in model.model_fields.items() for alias in (name, info.alias) if alias}
@@ -314,7 +307,7 @@ def validated(
                 values.pop(key, None)
                 message = f"{key} has a value that cannot be used and was left out: {item['msg'].lower()}"
                 line = reading.lines.get(key)
-                problems.append(PlanProblem(message=message, path=path, line=line, plan_id=plan_id, kind="value"))
+                problems.append(PlanProblem(message=message, path=path, line=line, kind="value"))
 
 
 def _known_key(key: str, names: Mapping[str, str]) -> str:

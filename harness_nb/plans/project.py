@@ -25,8 +25,7 @@ class Project:
 
     ``root`` is absolute; every other path is relative to it. ``spec_dir`` is the folder of the roadmap ("" for
     the project itself). ``completed`` are the plans with a summary, ``verified_plans`` and ``verified_phases``
-    (by number) those that were verified, ``completed_phases`` those whose plans are all complete. ``plans`` is
-    empty for a project without any.
+    (by number) those that were verified. ``plans`` is empty for a project without any.
     """
 
     root: Path
@@ -37,7 +36,6 @@ class Project:
     phases: tuple[PhaseInfo, ...] = ()
     roadmap: Roadmap | None = None
     completed: frozenset[str] = frozenset()
-    completed_phases: frozenset[str] = frozenset()
     verified_plans: frozenset[str] = frozenset()
     verified_phases: frozenset[str] = frozenset()
     audit_status: str | None = None
@@ -47,10 +45,6 @@ class Project:
     def plan(self, plan_id: str) -> Plan | None:
         """Return the plan with this id, padded or not, or ``None``; of duplicates the first."""
         return self._by_id.get(plan_id) or self._by_id.get(normal_id(plan_id))
-
-    def phase(self, number: str) -> PhaseInfo | None:
-        """Return the phase with this number, or ``None``."""
-        return next((phase for phase in self.phases if phase.number == number), None)
 
     @property
     def roadmap_file(self) -> Path | None:
@@ -95,7 +89,6 @@ def load_project(root: Path | str, spec_dir: str | None = None, phase_order: Pha
         phases=tuple(phases),
         roadmap=roadmap,
         completed=completed,
-        completed_phases=frozenset(phase.number for phase in phases if phase.plans and completed >= set(phase.plans)),
         verified_plans=verified_plans,
         verified_phases=verified_phases,
         audit_status=audit_status(spec) if spec else None,

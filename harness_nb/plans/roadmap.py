@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.plans.documents import printable, read_document, replace_document
+from harness_nb.plans.documents import edit_document, printable, read_document
 from harness_nb.plans.frontmatter import read_frontmatter, split_frontmatter, validated
 from harness_nb.plans.frontmatter_edit import update_frontmatter
 from harness_nb.protocol.plans import PlanProblem, RoadmapFrontmatter, normal_phase
@@ -99,17 +99,7 @@ def write_roadmap(file: Path, changes: Mapping[str, Any], *, insert: bool = Fals
     Raises:
         OSError: the file or its folder cannot be read or written.
     """
-    try:
-        old = read_document(file)
-    except FileNotFoundError:
-        if not insert:
-            return False
-        old = ""
-    new = update_frontmatter(old, changes, insert=insert)
-    if new == old:
-        return False
-    replace_document(file, new)
-    return True
+    return edit_document(file, lambda old: update_frontmatter(old, changes, insert=insert), missing="")
 
 
 def _read_phases(body: str, first_line: int) -> dict[str, RoadmapPhase]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness_nb.plans.discovery import phase_folders, relative
-from harness_nb.plans.documents import create_document, printable, read_document, replace_document
+from harness_nb.plans.documents import create_document, edit_document, printable, read_document
 from harness_nb.plans.frontmatter import read_frontmatter, split_frontmatter
 from harness_nb.plans.frontmatter_edit import update_frontmatter
 from harness_nb.plans.names import SUMMARY_ENDING, plan_id, read_folder, read_name
@@ -79,6 +79,10 @@ def is_verified_summary(file: Path) -> bool:
         text, _ = printable(read_document(file))
     except OSError:
         return False
+    return _says_verified(text)
+
+
+def _says_verified(text: str) -> bool:
     return any(_SAYS_VERIFIED.match(match["what"].strip().rstrip("*_")) for match in _STATUS.finditer(text))
 
 
@@ -154,7 +158,6 @@ def write_summary(
     verified: bool,
     completed: datetime,
     duration: float | None = None,
-    built: str = "",
     tasks: Sequence[str] = (),
     checks: Sequence[CheckLine] = (),
 ) -> bool:
@@ -166,7 +169,7 @@ def write_summary(
     Raises:
         OSError: the folder cannot be written.
     """
-    text = _summary_text(plan, verified, completed, duration, built, tasks, checks)
+    text = _summary_text(plan, verified, completed, duration, tasks, checks)
     if create_document(file, text):
         return True
     if verified:
@@ -180,19 +183,19 @@ def mark_verified(file: Path) -> bool:
     Raises:
         OSError: the file cannot be read or written.
     """
-    if is_verified_summary(file):
-        return False
-    text = read_document(file)
+    return edit_document(file, _marked_verified)
+
+
+def _marked_verified(text: str) -> str:
+    if _says_verified(text):
+        return text
     reading = read_frontmatter(text)
     ours = next((key for key in reading.values if key.lower() == "status"), None)
     if ours is not None and str(reading.values[ours]).strip().lower() == NOT_VERIFIED:
-        text = update_frontmatter(text, {ours: VERIFIED})
-    else:
-        newline = "\r\n" if "\r\n" in text else "\n"
-        gap = "" if text.endswith("\n") or not text else newline
-        text = f"{text}{gap}{newline}Status: {VERIFIED}{newline}"
-    replace_document(file, text)
-    return True
+        return update_frontmatter(text, {ours: VERIFIED})
+    newline = "\r\n" if "\r\n" in text else "\n"
+    gap = "" if text.endswith("\n") or not text else newline
+    return f"{text}{gap}{newline}Status: {VERIFIED}{newline}"
 
 
 def withdraw_verified(file: Path) -> bool:
@@ -201,18 +204,13 @@ def withdraw_verified(file: Path) -> bool:
     Raises:
         OSError: the file cannot be read or written.
     """
-    text = read_document(file)
 
     def withdrawn(match: re.Match[str]) -> str:
         if not _SAYS_VERIFIED.match(match["what"].strip().rstrip("*_")):
             return match[0]
         return match[0][: match.start("what") - match.start()] + NOT_VERIFIED
 
-    changed = _STATUS.sub(withdrawn, text)
-    if changed == text:
-        return False
-    replace_document(file, changed)
-    return True
+    return edit_document(file, lambda text: _STATUS.sub(withdrawn, text))
 
 
 def _summary_text(
@@ -220,7 +218,6 @@ def _summary_text(
     verified: bool,  # noqa: FBT001
     completed: datetime,
     duration: float | None,
-    built: str,
     tasks: Sequence[str],
     checks: Sequence[CheckLine],
 ) -> str:
@@ -232,7 +229,7 @@ def _summary_text(
     if duration is not None:
         values["duration"] = _spoken(duration)
     values["completed"] = format_timestamp(completed)
-    lines = [f"# {plan.id}: {plan.title}", "", built.strip() or plan.objective.strip() or plan.title]
+    lines = [f"# {plan.id}: {plan.title}", "", plan.objective.strip() or plan.title]
     if tasks:
         lines += ["", "## Tasks", "", *(f"- {_one_line(task)}" for task in tasks)]
     if checks:

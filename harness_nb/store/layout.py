@@ -157,6 +157,11 @@ class Layout:
         return self.folder / "lease.lock"
 
     @property
+    def views_lock(self) -> Path:
+        """The lock of whoever writes views and the roadmap in this moment."""
+        return self.folder / "views.lock"
+
+    @property
     def sessions(self) -> Path:
         """One folder per session."""
         return self.folder / "sessions"

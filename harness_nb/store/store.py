@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import secrets
 import warnings
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -22,7 +25,7 @@ from harness_nb.store.sessions import Sessions
 from harness_nb.store.settings import read_config, write_default_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from harness_nb.protocol.files import Config
@@ -77,6 +80,23 @@ class Store:
     def write_default_config(self) -> None:
         """Write ``config.yaml`` with comments, unless it is there."""
         write_default_config(self.layout)
+
+    @contextmanager
+    def writing_views(self) -> Iterator[None]:
+        """Hold the lock under which views and the roadmap are read, changed and written; it does not nest.
+
+        Other threads and processes wait for as long as it takes.
+        """
+        # Not the journal's write lock: the disk is awaited inside, and workers must be able to report meanwhile.
+        descriptor = os.open(self.layout.views_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # unlike ``lockf`` it also keeps threads of one process apart
+            try:
+                yield
+            finally:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child that was forked meanwhile has the descriptor, too
+        finally:
+            os.close(descriptor)
 
     def write_graph(self, graph: DependencyGraph) -> None:
         """Write ``dependency-graph.json``."""

@@ -93,6 +93,21 @@ def test_sync_writes_the_graph_and_finds_plans_that_were_added(shell: Shell, wri
     assert graph["blocked"] == ["01-02"]
 
 
+@pytest.mark.row(6, 7)
+def test_sync_leaves_the_graph_to_whoever_runs_the_plans(shell: Shell, begin: Begin, write_plan: WritePlan) -> None:
+    """It is in the journal all the same, and says where the plans stand."""
+    write_plan("p", "01-01", DECISION)
+    begin("run", "p", "--trust").expect("--option blue")
+    graph = shell.folder / "p" / ".orchestration" / "dependency-graph.json"
+    before = graph.read_text()
+    done = shell("sync", "p")
+    assert done.code == 0
+    assert "0 of 1 plans complete" in done.out
+    assert graph.read_text() == before
+    with closing(Store(shell.folder / "p")) as store:
+        assert len(store.events.select(kind="synced")) == 1
+
+
 def test_output_follows_a_session_to_its_end(shell: Shell, begin: Begin, write_plan: WritePlan) -> None:
     write_plan("p", "01-01", sh("echo before") + DECISION + sh("echo after"))
     run = begin("run", "p", "--trust")
@@ -122,7 +137,7 @@ def test_doctor_says_what_is_fine_and_what_to_do(shell: Shell, write_plan: Write
     assert "1 in 1 phases, not trusted yet" in lines["plans"]
     assert "others can read demo.env" in lines["credentials"]
     assert f"→ chmod 600 {loose}/*.env" in done.out
-    for what in ("notebook", "sample", "browser", "claude"):
+    for what in ("notebook", "sample"):
         assert what in lines
 
 

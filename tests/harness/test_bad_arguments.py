@@ -15,7 +15,6 @@ from harness_nb.errors import (
     NotAFolderError,
     UnknownSettingWarning,
     UnknownStateError,
-    UnsupportedPlatformError,
     UntrustedProjectError,
     UnusableArgumentError,
 )
@@ -153,13 +152,13 @@ def test_a_file_where_a_folder_is_meant(tmp_path: Path, twin: Callable[[Path], o
         twin(tmp_path / "afile")
 
 
-@pytest.mark.parametrize("twin", [Harness, AsyncHarness])
-def test_windows_is_an_unsupported_platform(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, twin: Callable[[Path], object]
-) -> None:
-    monkeypatch.setattr("sys.platform", "win32")
-    with pytest.raises(UnsupportedPlatformError, match="WSL on Windows"):
-        twin(tmp_path)
+def test_a_command_in_a_sentence_can_be_pasted_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    root = tmp_path / "my project"
+    root.mkdir()
+    write_plan(root, "01-01", "touch harm")
+    with Harness(root) as harness, pytest.raises(UntrustedProjectError) as caught:
+        harness.run()
+    assert f"`harness-nb trust '{root}'` once" in str(caught.value)
 
 
 # --- settings and quick state -----------------------------------------------------------------

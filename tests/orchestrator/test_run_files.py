@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness_nb import ACCEPT_ALL, Harness
+from harness_nb.orchestrator.progress import PlanProgress, Publisher
 from harness_nb.plans import load_project
 from tests.orchestrator.written_plans import configure, plan, states, until, write_plan
 
@@ -45,6 +49,14 @@ def quick_state(root: Path) -> dict[str, Any]:
     assert roadmap.frontmatter
     keys = ("current_phase", "current_plan", "status", "completed_phases", "completed_plans")
     return {key: getattr(roadmap.frontmatter, key) for key in keys}
+
+
+def publisher_of(harness: Harness, root: Path) -> tuple[Publisher, dict[str, PlanProgress]]:
+    """Return what shows a run of one plan that is complete, in a project with a roadmap."""
+    write_plan(root, "01-01")
+    (root / "ROADMAP.md").write_text(ROADMAP)
+    project = load_project(root)
+    return Publisher(harness._twin.store, project), {"01-01": PlanProgress(project.plans[0], state="complete")}
 
 
 @pytest.mark.row(5, 7)
@@ -124,6 +136,49 @@ def test_graph_and_active_files_are_true_when_a_worker_looks(harness: Harness, r
     after = json.loads((root / ".orchestration" / "dependency-graph.json").read_text())
     assert after["completed"] == ["01-01", "01-02", "01-03"]
     assert json.loads((root / ".orchestration" / "active-files.json").read_text())["files"] == []
+
+
+@pytest.mark.row(6, 7)
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "harness_nb.store.Store.write_graph",
+        "harness_nb.store.Store.write_active_files",
+        "harness_nb.orchestrator.progress.write_roadmap",
+    ],
+)
+def test_a_view_that_could_not_be_written_is_written_the_next_time(
+    harness: Harness, root: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """The disk was full for a moment: the other views are written at once, and this one with the next step."""
+    publisher, plans = publisher_of(harness, root)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(broken, refuse)
+        with pytest.raises(OSError, match="No space left"):
+            publisher.publish(plans)
+    written = [(root / ".orchestration" / name).exists() for name in ("dependency-graph.json", "active-files.json")]
+    assert (*written, quick_state(root)["status"] == "complete").count(False) == 1
+    publisher.publish(plans)
+    assert json.loads((root / ".orchestration" / "dependency-graph.json").read_text())["completed"] == ["01-01"]
+    assert json.loads((root / ".orchestration" / "active-files.json").read_text())["files"] == []
+    assert quick_state(root)["status"] == "complete"
+
+
+@pytest.mark.row(6)
+def test_a_view_that_says_nothing_new_is_not_written_again(harness: Harness, root: Path) -> None:
+    """The moment of writing is no news."""
+    publisher, plans = publisher_of(harness, root)
+    publisher.publish(plans)
+    first = (root / ".orchestration" / "dependency-graph.json").read_text()
+    moments = itertools.count(1)
+    harness._twin.store.clock = lambda: datetime(2030, 1, next(moments), tzinfo=UTC)
+    for _ in range(5):
+        publisher.publish(plans)
+    assert (root / ".orchestration" / "dependency-graph.json").read_text() == first
 
 
 @pytest.mark.row(6)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness_nb.plans.frontmatter_edit import update_frontmatter
 from harness_nb.plans.roadmap import parse_roadmap, phases_named, write_roadmap
 
 if TYPE_CHECKING:
@@ -105,6 +106,24 @@ def test_writing_changes_the_named_keys_and_keeps_every_other_byte(tmp_path: Pat
     assert file.read_bytes() == expected
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
     assert not write_roadmap(file, {"status": "executing"})
+    assert [entry.name for entry in tmp_path.iterdir()] == ["ROADMAP.md"]
+
+
+@pytest.mark.row(7)
+def test_what_a_person_saves_while_a_key_is_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between reading the roadmap and replacing it an editor saved: the key is set in what was saved."""
+    file = tmp_path / "ROADMAP.md"
+    file.write_text("---\nstatus: a\n---\n# Old\n")
+    saves = ["---\nstatus: a\nowner: ann\n---\n# New\n"]
+
+    def update(text: str, *arguments: Any, **options: Any) -> str:
+        if saves:
+            file.write_text(saves.pop())
+        return update_frontmatter(text, *arguments, **options)
+
+    monkeypatch.setattr("harness_nb.plans.roadmap.update_frontmatter", update)
+    assert write_roadmap(file, {"status": "b"})
+    assert file.read_text() == "---\nstatus: b\nowner: ann\n---\n# New\n"
     assert [entry.name for entry in tmp_path.iterdir()] == ["ROADMAP.md"]
 
 

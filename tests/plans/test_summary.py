@@ -75,7 +75,7 @@ def test_a_phase_without_a_verification_file_is_verified_when_all_its_summaries_
     project = load_project(tmp_path)
     assert project.verified_phases == set()
     assert project.verified_plans == {"01-01"}
-    assert project.completed_phases == {"1"}
+    assert project.completed == {"01-01", "01-02"}
 
 
 @pytest.mark.parametrize(
@@ -106,13 +106,11 @@ def test_a_summary_is_written_once_and_found_again(tmp_path: Path, write_plan: W
     write_plan("03-web/03-02-PLAN.md", "title: 'Log in: the form'")
     project = load_project(tmp_path)
     assert project.spec is not None
-    [plan] = project.plans
+    plan = project.plans[0].model_copy(update={"objective": "A form."})
     file = summary_target(tmp_path, project.spec, plan)
     assert file == tmp_path / "planning/plans/03-web/03-02-SUMMARY.md"
     checks = [CheckLine("the page is there", "passed")]
-    assert write_summary(
-        file, plan, verified=False, completed=NOON, duration=3725, built="A form.", tasks=["Build it"], checks=checks
-    )
+    assert write_summary(file, plan, verified=False, completed=NOON, duration=3725, tasks=["Build it"], checks=checks)
     assert file.read_text() == (
         "---\nphase: 03-web\nplan: '02'\nStatus: not verified\nduration: 1h2m5s\n"
         "completed: '2026-05-04T12:00:00.000Z'\n"
@@ -122,7 +120,7 @@ def test_a_summary_is_written_once_and_found_again(tmp_path: Path, write_plan: W
     after = load_project(tmp_path)
     assert after.completed == {"03-02"}
     assert after.verified_plans == set()
-    assert not write_summary(file, plan, verified=True, completed=NOON, built="Something else")
+    assert not write_summary(file, plan.model_copy(update={"objective": "Else"}), verified=True, completed=NOON)
     assert "A form." in file.read_text()
     assert load_project(tmp_path).verified_phases == {"3"}
 
@@ -147,8 +145,8 @@ def test_a_summary_is_new_for_one_writer_only_also_where_files_cannot_be_linked(
 
     monkeypatch.setattr("harness_nb.plans.documents.os.link", refuse)
     file = tmp_path / "deep" / "01-01-SUMMARY.md"
-    assert write_summary(file, Plan(id="01-01"), verified=False, completed=NOON, built="first")
-    assert not write_summary(file, Plan(id="01-01"), verified=False, completed=NOON, built="second")
+    assert write_summary(file, Plan(id="01-01", objective="first"), verified=False, completed=NOON)
+    assert not write_summary(file, Plan(id="01-01", objective="second"), verified=False, completed=NOON)
     assert "first" in file.read_text()
     assert [entry.name for entry in file.parent.iterdir()] == ["01-01-SUMMARY.md"]
 
