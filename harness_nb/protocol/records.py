@@ -58,7 +58,7 @@ class MessageRecord(WireModel):
     """A message as it is stored: ``direction`` is ``in`` from the worker and ``out`` to it.
 
     ``asked_by`` says how a question came (``message`` or ``file``); ``actor`` and ``door`` say who sent an
-    answer and through what; ``due_at`` is when a policy acts by itself.
+    answer and through what.
     """
 
     seq: int = 0
@@ -73,7 +73,6 @@ class MessageRecord(WireModel):
     asked_by: Literal["message", "file"] = "message"
     actor: str | None = None
     door: str | None = None
-    due_at: Timestamp | None = None
 
 
 class EventRecord(WireModel):

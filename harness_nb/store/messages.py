@@ -31,7 +31,6 @@ from harness_nb.protocol.records import MessageRecord, SessionRecord
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
-    from datetime import datetime
 
     from harness_nb.store.events import Events
     from harness_nb.store.journal import Journal
@@ -54,9 +53,7 @@ class Messages:
         self._sessions = sessions
         self._events = events
 
-    def post(
-        self, message: WorkerMessage, *, asked_by: str = "message", due_at: datetime | None = None
-    ) -> MessageRecord:
+    def post(self, message: WorkerMessage, *, asked_by: str = "message") -> MessageRecord:
         """Store what a worker says and what follows for its session; the same id twice is stored once.
 
         Raises: SessionNotFoundError.
@@ -67,7 +64,7 @@ class Messages:
             if known is not None:
                 return known
             status = self._first_status(message.type, session)
-            record = self._insert(message, "in", status, asked_by=asked_by, due_at=due_at)
+            record = self._insert(message, "in", status, asked_by=asked_by)
             if session.live:
                 self._sessions.update(session.id, message.type, **_effects(message.type, record.payload, session))
             return record

@@ -53,12 +53,12 @@ class Questions:
         self._answers = AnswerFiles(layout, messages, events, rejected, clock=clock, new_id=new_id)
         self._asked = AskedFiles(layout, messages, self._answers, rejected, clock=clock, new_id=new_id)
 
-    def ask(self, message: WorkerMessage, *, due_at: datetime | None = None) -> MessageRecord:
+    def ask(self, message: WorkerMessage) -> MessageRecord:
         """Store a message of a worker, and show it as ``checkpoint.json`` if it is the oldest open question.
 
         Raises: SessionNotFoundError.
         """
-        record = self._messages.post(message, due_at=due_at)
+        record = self._messages.post(message)
         if record.type in CHECKPOINT_TYPES:  # only now: a copy without its row would pass for a question of its own
             with self._journal.write():
                 self._asked.show(message.session_id)

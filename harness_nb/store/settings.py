@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
-from harness_nb.errors import UnreadableFileError
+from harness_nb.errors import UnreadableFileError, UnwritableFolderError
 from harness_nb.protocol.base import problems_of
 from harness_nb.protocol.files import CHECKPOINT_TYPES, Config, Policy
 from harness_nb.store.atomic import write_text
@@ -45,12 +45,16 @@ policies: []
 def read_config(layout: Layout) -> Config:
     """Return the project's settings, the defaults where there are none.
 
-    Raises: UnreadableFileError, with the line.
+    Raises: UnreadableFileError, with the line where there is one; UnwritableFolderError.
     """
     try:
         text = layout.config.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return Config()
+    except NotADirectoryError:
+        raise UnwritableFolderError(layout.folder, "a file of this name is in the way") from None
+    except OSError as error:
+        raise UnreadableFileError(layout.config, error.strerror or str(error)) from None
     except ValueError as error:
         raise UnreadableFileError(layout.config, str(error)) from None
     import yaml

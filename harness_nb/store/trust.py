@@ -11,6 +11,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+from harness_nb.errors import UnwritableFolderError
 from harness_nb.store.atomic import write_text
 from harness_nb.store.layout import state_folder
 
@@ -22,18 +23,25 @@ def is_trusted(project: Path) -> bool:
     """Say whether this very folder is trusted; a folder inside a trusted one is not."""
     try:
         return bool(json.loads(note_of_trust(project).read_text(encoding="utf-8")) == os.fspath(project.resolve()))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return False
 
 
 def set_trusted(project: Path, *, trusted: bool = True) -> None:
-    """Trust a folder from now on, or no longer."""
+    """Trust a folder from now on, or no longer.
+
+    Raises: UnwritableFolderError, where this user's own state cannot be written.
+    """
     note = note_of_trust(project)
-    if trusted:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        write_text(note, json.dumps(os.fspath(project.resolve())) + "\n", mode=0o600)
-    else:
-        note.unlink(missing_ok=True)
+    try:
+        if trusted:
+            note.parent.mkdir(parents=True, exist_ok=True)
+            write_text(note, json.dumps(os.fspath(project.resolve())) + "\n", mode=0o600)
+        else:
+            note.unlink(missing_ok=True)
+    except OSError as error:
+        reason = f"{error.strerror or error} (HARNESS_STATE_DIR names another place for what is trusted)"
+        raise UnwritableFolderError(note.parent, reason) from None
 
 
 def note_of_trust(project: Path) -> Path:

@@ -308,6 +308,11 @@ class TestSettings:
         store.layout.config.write_text(text)
         assert settings.unknown_settings(store.layout) == []
 
+    def test_a_folder_in_its_place_is_a_sentence(self, store: Store) -> None:
+        store.layout.config.mkdir()
+        with pytest.raises(UnreadableFileError, match="Is a directory"):
+            store.config()
+
     def test_bytes_that_are_no_text_are_a_sentence(self, store: Store) -> None:
         store.layout.config.write_bytes(b"a: \xff\n")
         with pytest.raises(UnreadableFileError, match="cannot be read"):
@@ -352,6 +357,16 @@ class TestTrust:
         assert not trust.is_trusted(tmp_path)
         trust.set_trusted(tmp_path)
         assert trust.is_trusted(tmp_path)
+
+    def test_a_place_that_cannot_be_written_is_a_sentence_and_trusts_nobody(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "afile").write_text("")
+        monkeypatch.setenv("HARNESS_STATE_DIR", str(tmp_path / "afile"))
+        assert not trust.is_trusted(tmp_path)
+        for trusted in (True, False):
+            with pytest.raises(UnwritableFolderError, match="HARNESS_STATE_DIR"):
+                trust.set_trusted(tmp_path, trusted=trusted)
 
 
 def open_files() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -287,13 +286,6 @@ class TestMessages:
         note = 'é 😀 "quotes" \\ \x00 \u2028 ' + "x" * 100_000
         store.questions.ask(says("action_needed", {"action": note}, message_id="q"))
         assert store.messages.get("q").payload["action"] == note
-
-    def test_who_asks_when_a_policy_acts_is_kept(self, store: Store) -> None:
-        due = store.clock() + timedelta(seconds=60)
-        store.questions.ask(says("action_needed", ASK, message_id="q"), due_at=due)
-        kept = store.messages.get("q").due_at
-        assert kept is not None
-        assert abs(kept - due) < timedelta(milliseconds=1)
 
 
 def race(root: str, number: int, rounds: int, barrier: Any, results: Any) -> None:
