@@ -51,6 +51,8 @@ def conclude(store: Store, session_id: str) -> SessionRecord | None:
         changes["message"] = result.summary or result.error
     record = store.sessions.end(session_id, state=state, reason=reason, **changes)
     if record is not None:
+        if ended and "logError" in ended:
+            store.events.add("output_lost", session_id=session_id, data={"error": ended["logError"]})
         _complete_result(store, folder, record, result)
         store.questions.settle(session_id)
         store.ring()

@@ -371,7 +371,7 @@ class Shim:
             self._append(self.masker.flush())
         if self.stopped_by is not None:
             self._signal(signal.SIGKILL)
-        ended: dict[str, Any] = {"exitCode": code, "endedAt": time.time(), "logBytes": self.written}
+        ended: dict[str, Any] = {"exitCode": code, "endedAt": time.time()}
         if self.stopped_by is not None:
             ended["stoppedBy"] = self.stopped_by
         if self.log_error:

@@ -157,7 +157,8 @@ async def _run(spec: CheckSpec, context: CheckContext, judges: Judges) -> tuple[
     if isinstance(spec, BrowserCheck):
         if judges.browser is None:
             raise CheckCouldNotRunError(
-                "this check needs a browser. Pass on_playwright_required=… to the engine, a function that judges it."
+                "this check needs a browser, and nothing here drives one. Make it a check that a person "
+                "judges (such as visual_quality), or pass on_playwright_required=… to a VerificationEngine of your own."
             )
         whole = spec.model_copy(update={"url": join_url(spec.url, context.ui_base_url, "ui_base_url")})
         return await _ask(judges.browser, whole, "on_playwright_required")

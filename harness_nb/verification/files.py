@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from harness_nb.protocol.checks import FileContains, FileExists, FileNotContains, JsonValid
 
 MAX_SHOWN_PROBLEMS = 10
+MAX_SHOWN_LENGTH = 300
 
 
 @check("file_exists")
@@ -140,5 +141,5 @@ def _schemas_beside(folder: Path) -> Callable[[str], Any]:
     return retrieve
 
 
-def _short(text: str, limit: int = 300) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN_LENGTH else f"{text[: MAX_SHOWN_LENGTH - 1]}…"

@@ -99,7 +99,7 @@ def test_a_plan_that_no_worker_can_do_says_why_and_what_to_choose(shell: Shell, 
     assert done.code == 1
     assert "01-01 held: " in done.out
     assert "task 'Think' has no <run> block" in done.out
-    assert "choose a worker that is an agent" in done.out
+    assert "or hand the plan to a program of yours: start_session(plan=" in done.out
 
 
 def test_a_command_that_does_not_exist_fails_its_plan_alone(shell: Shell, write_plan: WritePlan) -> None:

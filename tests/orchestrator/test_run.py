@@ -303,7 +303,7 @@ def test_a_plan_that_this_worker_cannot_do_says_what_to_do(harness: Harness, roo
     reason = str(report.plan("01-01").reason)
     assert "planning/plans/01-phase/01-01-PLAN.md:" in reason
     assert "has no <run> block" in reason
-    assert "choose a worker" in reason
+    assert "hand the plan to a program of yours" in reason
 
 
 @pytest.mark.row(10)

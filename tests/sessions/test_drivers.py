@@ -33,7 +33,7 @@ def test_the_runbook_names_the_place_that_it_cannot_do() -> None:
     sentence = driver_named("runbook").refusal(plan)
     assert sentence is not None
     assert sentence.startswith("01-01: plans/01-01-PLAN.md:17: task 'think' has no <run> block (nor have 1 more)")
-    assert "choose a worker that is an agent" in sentence
+    assert "or hand the plan to a program of yours: start_session(plan=" in sentence
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def left(store: Store, *, exit: dict[str, Any] | str | None, result: dict[str, A
 
 
 def exited(code: int, **more: Any) -> dict[str, Any]:
-    return {"exitCode": code, "endedAt": NOW.timestamp() - 60, "logBytes": 0, **more}
+    return {"exitCode": code, "endedAt": NOW.timestamp() - 60, **more}
 
 
 def said(success: bool, **more: Any) -> dict[str, Any]:
@@ -92,6 +92,15 @@ def test_what_was_left_behind_says_how_it_ended(
     if isinstance(exit_file, dict):
         assert record.exit_code == exit_file["exitCode"]
         assert record.ended_at == NOW - timedelta(seconds=60)
+
+
+def test_output_that_a_full_disk_lost_is_in_the_journal(store: Store) -> None:
+    session(store)
+    left(store, exit=exited(0, logError="7 bytes of output were not stored: No space left on device"))
+    conclude(store, "s1")
+    [event] = store.events.select(kind="output_lost")
+    assert event.session_id == "s1"
+    assert event.data == {"error": "7 bytes of output were not stored: No space left on device"}
 
 
 @pytest.mark.row(11)

@@ -46,7 +46,6 @@ def test_a_worker_ends_with_its_status_and_all_it_printed(workers: Workers) -> N
     ended = worker.ends()
     assert worker.output == b"hello\r\n"
     assert ended["exitCode"] == 7
-    assert ended["logBytes"] == 7
     assert abs(ended["endedAt"] - before) < 3600
     assert "stoppedBy" not in ended
 

@@ -231,7 +231,7 @@ PERSON = {"id": "look", "type": "visual_quality", "target": "/"}
 class TestJudges:
     async def test_without_one_the_sentence_says_what_to_pass(self, project: Path) -> None:
         results = by_id(await VerificationEngine(project).verify([BROWSER, PERSON]))
-        assert "Pass on_playwright_required=" in (results["ui"].error or "")
+        assert "pass on_playwright_required=" in (results["ui"].error or "")
         assert "Pass on_human_required=" in (results["look"].error or "")
         assert [(one.passed, one.verified_by) for one in results.values()] == [(False, "playwright"), (False, "human")]
 

@@ -24,7 +24,7 @@ class RunbookDriver:
         if not plan.tasks:
             return (
                 f"{plan.id}: {where} has no <task>, so the runbook worker has nothing to do. "
-                "Add tasks with <run> blocks, or choose a worker that is an agent."
+                f"Add tasks with <run> blocks, or {_instead(plan)}."
             )
         if unanswerable := next((task for task in plan.tasks if not task.is_answerable), None):
             decides = unanswerable.checkpoint == "decision"
@@ -33,14 +33,14 @@ class RunbookDriver:
                 f"{plan.id}: {_place(plan, unanswerable)}: task {unanswerable.name!r} asks for {what} "
                 f"and has no {lacks}, so nobody could answer it. Add one, or give the task another type."
             )
-        undoable = [task for task in plan.tasks if task.checkpoint is None and not task.runs]
+        undoable = plan.tasks_without_run
         if not undoable:
             return None
-        first: Task = undoable[0]
+        first = undoable[0]
         others = f" (nor have {len(undoable) - 1} more)" if len(undoable) > 1 else ""
         return (
             f"{plan.id}: {_place(plan, first)}: task {first.name!r} has no <run> block{others}, "
-            "so the runbook worker cannot do it. Add one, or choose a worker that is an agent."
+            f"so the runbook worker cannot do it. Add one, or {_instead(plan)}."
         )
 
     def start(self, assignment: Assignment) -> Start:
@@ -52,6 +52,10 @@ class RunbookDriver:
             raise MissingPlanError(self.name)
         env = {**parameters(assignment), "PYTHONUNBUFFERED": "1", "HARNESS_PLAN": assignment.plan.id}
         return Start((sys.executable, "-m", "harness_nb.sessions.runbook"), env)
+
+
+def _instead(plan: Plan) -> str:
+    return f"hand the plan to a program of yours: start_session(plan={plan.id!r}, command=[…])"
 
 
 def _place(plan: Plan, task: Task) -> str:
