@@ -139,6 +139,7 @@ def respond(
     reject: Annotated[str | None, typer.Option(metavar="REASON", help="Say no, and why.")] = None,
     abort: Annotated[str | None, typer.Option(metavar="REASON", help="End the task, and why.")] = None,
     notes: Annotated[str | None, typer.Option(help="What the worker should know besides.")] = None,
+    session: Annotated[str | None, typer.Option(help="Whose question, where several use the same id.")] = None,
     project: ProjectOption = HERE,
 ) -> None:
     """Answer a worker's question, or list the open ones."""
@@ -148,16 +149,17 @@ def respond(
     if sum(chosen) > 1:
         raise typer.BadParameter("choose one of --option, --approve, --reject and --abort")
     if message_id is None:
-        if any(chosen):
+        if any(chosen) or session is not None:
             raise typer.BadParameter("say which question: harness-nb respond MESSAGE_ID …")
         list_questions(project)
         return
-    answer_question(project, message_id, reply_from(option, approve=approve, reject=reject, abort=abort, notes=notes))
+    reply = reply_from(option, approve=approve, reject=reject, abort=abort, notes=notes)
+    answer_question(project, message_id, reply, session=session)
 
 
 @app.command()
 def sync(project: ProjectArgument = HERE) -> None:
-    """Read plans, summaries and roadmap from disk into the state, and write the dependency graph."""
+    """Read plans, summaries and roadmap from disk into the state, and write the dependency graph unless a run does."""
     from harness_nb.cli.status import sync_project
 
     sync_project(project)

@@ -33,12 +33,12 @@ WORD = len("verifying")
 MOST_FOR_TITLE = 48
 
 
-def board(shot: Snapshot, *, name: str, seconds: float, width: int, height: int, root: str = "") -> Lines:
+def board(shot: Snapshot, *, name: str, seconds: float, width: int, height: int) -> Lines:
     """Draw a run for a terminal of ``width`` columns and ``height`` rows; ``seconds`` is the time gone."""
     width = min(width, WIDEST) - 1
     head = [_headline(shot, name, seconds, width), _bar(shot, width), _counts(shot), Text()]
     lines = _fold(shot.lines, max(3, height - len(head) - 2))
-    return Lines(*head, *_plans(lines, width), *([Text(root, style="dim")] if root else []))
+    return Lines(*head, *_plans(lines, width))
 
 
 def clock(seconds: float) -> str:

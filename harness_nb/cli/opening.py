@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,6 @@ from harness_nb.errors import (
     NoPlansError,
     NotAFolderError,
     ProjectNotFoundError,
-    UnreadableFileError,
-    UnwritableFolderError,
 )
 from harness_nb.plans import load_project
 from harness_nb.sessions import conclude
@@ -55,12 +52,7 @@ def read_documents(root: Path) -> Project:
     Raises: UnreadableFileError for its settings, UnwritableFolderError.
     """
     layout = Layout(root)
-    try:
-        config = read_config(layout)
-    except NotADirectoryError:
-        raise UnwritableFolderError(layout.folder, "a file of this name is in the way") from None
-    except OSError as error:
-        raise UnreadableFileError(layout.config, error.strerror or str(error)) from None
+    config = read_config(layout)
     return load_project(root, config.spec_dir, config.phase_order)
 
 
@@ -98,11 +90,3 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield from _leaves(one)
         else:
             yield one
-
-
-def current_user() -> str:
-    """Return who is at the keyboard, as the journal names them."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "somebody"

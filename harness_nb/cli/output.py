@@ -6,6 +6,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from harness_nb.cli.app import INTERRUPTED
 from harness_nb.cli.opening import opened, used_root
 from harness_nb.errors import HarnessError, SessionNotFoundError
 from harness_nb.sessions import conclude, read_output, watch_shim
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from harness_nb.protocol.records import SessionRecord
     from harness_nb.store import Store
-
-INTERRUPTED = 130
 
 
 def print_output(folder: Path, name: str, *, lines: int, follow: bool) -> int:

@@ -39,12 +39,6 @@ LEAVE = "abort and a reason ends the task; Ctrl-D leaves it open."
 
 LIST_ITEM = re.compile(r"([-*•]|\d+[.)])\s")
 
-PASS = frozenset({"pass", "passed", "p", "y", "yes", "ok"})
-FAIL = frozenset({"fail", "failed", "f", "n", "no"})
-DONE = frozenset({"done", "d", "y", "yes", "ok"})
-ALLOW = frozenset({"allow", "a", "y", "yes", "ok"})
-DENY = frozenset({"deny", "d", "n", "no"})
-
 
 @dataclass(frozen=True)
 class Reply:
@@ -104,7 +98,9 @@ def details_of(question: MessageRecord) -> list[str]:
 
 def respond_lines(question: MessageRecord, root: Path) -> list[str]:
     """Return the commands that answer a question from any shell, each way once."""
-    command, where = f"harness-nb respond {question.id}", project_option(root)
+    command, where = f"harness-nb respond {quote(question.id)}", project_option(root)
+    if question.asked_by == "file":  # its script chose the id, and another session's may choose the same
+        where = f" --session {quote(question.session_id)}{where}"
     if question.type == "decision_needed":
         return [f"{command} --option {quote(str(one['id']))}{where}" for one in question.payload.get("options", [])]
     return [f"{command} --approve{where}", f"{command} --reject REASON{where}"]
@@ -124,10 +120,10 @@ def understand(question: MessageRecord, line: str) -> Reply | str:
         return Reply("abort", rest or "no reason given")
     if kind == "decision":
         return _understand_decision(question, text)
-    yes, no = {"verification": (PASS, FAIL), "action": (DONE, frozenset[str]())}.get(kind, (ALLOW, DENY))
-    if word in yes:
+    said = answers.yes_or_no(question, word)
+    if said is True:
         return Reply("approve", notes=rest or None)
-    if word in no:
+    if said is False and kind != "action":  # not done yet is no answer
         return Reply("reject", rest) if rest else "And why? Type it behind the word, on the same line."
     return WAYS.get(kind, WAYS["action"])
 

@@ -6,11 +6,18 @@ import sys
 from typing import TYPE_CHECKING
 
 from harness_nb.cli.keyboard import is_interactive
-from harness_nb.cli.opening import current_user, opened, used_root
+from harness_nb.cli.opening import opened, used_root
+from harness_nb.cli.output import session_named
 from harness_nb.cli.questions import ASKS, Reply, asker_of, kind_of, respond_lines, understand
 from harness_nb.cli.snapshot import one_line
-from harness_nb.errors import NothingChosenError, QuestionExpiredError, QuestionNotFoundError, WrongAnswerTypeError
-from harness_nb.harness import question_text
+from harness_nb.errors import (
+    AmbiguousQuestionError,
+    NothingChosenError,
+    QuestionExpiredError,
+    QuestionNotFoundError,
+    WrongAnswerTypeError,
+)
+from harness_nb.harness import current_user, question_text
 from harness_nb.orchestrator import Desk
 from harness_nb.protocol.messages import QUESTIONS
 from harness_nb.store.messages import already_answered, summary_of
@@ -55,34 +62,43 @@ def reply_from(
     return Reply("abort", abort, notes) if abort is not None else None
 
 
-def answer_question(folder: Path, message_id: str, reply: Reply | None) -> None:
+def answer_question(folder: Path, message_id: str, reply: Reply | None, *, session: str | None = None) -> None:
     """Answer a question; without a reply it is asked here, where somebody can type.
 
-    Raises: QuestionNotFoundError, AlreadyAnsweredError, QuestionExpiredError, WrongAnswerTypeError,
-    UnknownOptionError, CredentialsNotFoundError, NothingChosenError.
+    Raises: QuestionNotFoundError, AmbiguousQuestionError, SessionNotFoundError, AlreadyAnsweredError,
+    QuestionExpiredError, WrongAnswerTypeError, UnknownOptionError, CredentialsNotFoundError, NothingChosenError.
     """
     root, used = used_root(folder)
     if not used:
         raise QuestionNotFoundError(message_id, root)
     with opened(folder) as store:
-        question = _open_question(store, message_id)
+        question = _open_question(store, message_id, session)
         reply = reply or _asked_here(question, store.layout.root)
         answer = reply.send(Desk(store), question, current_user())
         print(f"{asker_of(question)} is answered: {summary_of(answer)}")  # noqa: T201
 
 
-def _open_question(store: Store, message_id: str) -> MessageRecord:
-    question = store.messages.find(message_id)
+def _open_question(store: Store, message_id: str, session: str | None) -> MessageRecord:
+    asker = session_named(store, session).id if session is not None else _only_asker(store, message_id)
+    question = store.messages.find(message_id, asker)
     if question is None:
-        raise QuestionNotFoundError(message_id, store.layout.root)
+        raise QuestionNotFoundError(message_id, store.layout.root, asker)
     if question.type not in QUESTIONS:
         raise WrongAnswerTypeError(question.type, "respond", None)
-    earlier = store.messages.answer_to(question.id)
+    earlier = store.messages.answer_to(question.id, question.session_id)
     if earlier is not None:
         raise already_answered(question.id, earlier)
     if question.status == "expired":
         raise QuestionExpiredError(question.id)
     return question
+
+
+def _only_asker(store: Store, message_id: str) -> str | None:
+    """Return the session whose open question has this id, or None where none is open."""
+    askers = [one.session_id for one in store.messages.pending() if one.id == message_id]
+    if len(askers) > 1:
+        raise AmbiguousQuestionError(message_id, askers)
+    return askers[0] if askers else None
 
 
 def _asked_here(question: MessageRecord, root: Path) -> Reply:

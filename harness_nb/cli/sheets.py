@@ -30,12 +30,9 @@ GAP = 2
 
 
 def question_sheet(
-    question: MessageRecord, *, title: str = "", due: datetime | None = None, more: int = 0, typed: bool = True
+    question: MessageRecord, *, title: str = "", due: datetime | None = None, more: int = 0
 ) -> RenderableType:
-    """Draw a question with all that is needed to answer it; ``more`` is how many wait behind it.
-
-    ``typed`` adds what can be typed.
-    """
+    """Draw a question with all that is needed to answer it; ``more`` is how many wait behind it."""
     kind = kind_of(question)
     sign = "!" if question.payload.get("permission") else "?"
     head = Text(f"{sign} {asker_of(question)} {ASKS.get(kind, 'asks something')}", style=STYLES["asks"])
@@ -52,8 +49,7 @@ def question_sheet(
     lines += [_inset(Text(one_line(paragraph))) for paragraph in details_of(question)]
     if kind == "decision":
         lines += [Text(), *_options(question)]
-    if typed:
-        lines += [Text(), _inset(Text(f"{WAYS.get(kind, WAYS['action'])} {LEAVE}", style="dim"))]
+    lines += [Text(), _inset(Text(f"{WAYS.get(kind, WAYS['action'])} {LEAVE}", style="dim"))]
     return Lines(*lines)
 
 

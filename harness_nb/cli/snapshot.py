@@ -49,14 +49,13 @@ class PlanLine:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run now; ``questions`` wait for a person, ``settled_alone`` for a policy that acts without one."""
+    """A run now; ``questions`` wait for a person, and ``due`` is when a policy answers one of them, by its ``seq``."""
 
     report: RunReport
     lines: tuple[PlanLine, ...]
     questions: tuple[MessageRecord, ...] = ()
-    due: dict[str, datetime] | None = None
+    due: dict[int, datetime] | None = None
     news: tuple[EventRecord, ...] = ()
-    cursor: int = 0
 
     def count(self, group: Group) -> int:
         """Return how many plans are in a group."""
@@ -70,7 +69,7 @@ class Observer:
         self._store = harness.store
         self._run = run
         self._seen = harness.store.events.last
-        self._left_to_people: set[str] = set()
+        self._left_to_people: set[tuple[str | None, str]] = set()
         options = next(one.options for one in harness.store.runs.select() if one.id == run.id)
         self._policies: Sequence[Policy] = (*options.policies, *harness.store.config().policies)
 
@@ -78,7 +77,7 @@ class Observer:
         """Return how the run stands, and what happened since the last look."""
         store = self._store
         news = [one for one in store.events.select(since=self._seen) if self._is_new(one)]
-        self._left_to_people |= {str(one.data.get("question")) for one in news if one.kind == "policy_failed"}
+        self._left_to_people |= {(one.session_id, one.data["question"]) for one in news if one.kind == "policy_failed"}
         report = self._run.report
         asked = store.messages.pending()
         live = {one.id: one for one in store.sessions.select(live=True)}
@@ -88,7 +87,7 @@ class Observer:
             asking.setdefault((session.plan_id if session else None) or question.session_id, question)
         lines = tuple(_line(one, live.get(one.session_id or ""), asking.get(one.plan_id)) for one in report.plans)
         mine = [one for one in asked if not self._settles_itself(one)]
-        return Snapshot(report, lines, tuple(mine), self._due(mine), tuple(news), self._seen)
+        return Snapshot(report, lines, tuple(mine), self._due(mine), tuple(news))
 
     def _is_new(self, event: EventRecord) -> bool:
         self._seen = max(self._seen, event.seq)
@@ -97,14 +96,15 @@ class Observer:
     def _settles_itself(self, question: MessageRecord) -> bool:
         """Whether a policy answers at once, so that asking a person would only flash up."""
         policy = policy_for(question, self._policies)
-        return acts_alone(policy) and not (policy and policy.after) and question.id not in self._left_to_people
+        at_once = acts_alone(policy) and not (policy and policy.after)
+        return at_once and (question.session_id, question.id) not in self._left_to_people
 
-    def _due(self, questions: Sequence[MessageRecord]) -> dict[str, datetime]:
+    def _due(self, questions: Sequence[MessageRecord]) -> dict[int, datetime]:
         found = {}
         for question in questions:
             policy = policy_for(question, self._policies)
             if policy is not None and acts_alone(policy) and policy.after:
-                found[question.id] = due_at(question, policy)
+                found[question.seq] = due_at(question, policy)
         return found
 
 

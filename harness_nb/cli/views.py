@@ -65,7 +65,7 @@ class PlainView:
         self._harness = harness
         self._run = run
         self._said: dict[str, str] = {}
-        self._asked: dict[str, MessageRecord] = {}
+        self._asked: set[int] = set()
 
     async def follow(self) -> None:
         """Print changes until the run has ended."""
@@ -84,12 +84,12 @@ class PlainView:
         for line in lines:
             self._plan(line)
         for question in shot.questions:
-            if question.id not in self._asked:
+            if question.seq not in self._asked:
                 self._question(question)
 
     async def _news(self, events: Iterable[EventRecord]) -> None:
         for event in events:
-            _say(one_line(news_text(event, await self._asker(event.data.get("question")))))
+            _say(one_line(news_text(event, await self._asker(event))))
 
     def _plan(self, line: PlanLine) -> None:
         if line.group in ("waiting", "asks") and not line.detail.startswith("tries again"):
@@ -104,14 +104,15 @@ class PlainView:
             _say(text)
 
     def _question(self, question: MessageRecord) -> None:
-        self._asked[question.id] = question
+        self._asked.add(question.seq)
         kind = kind_of(question)
         _say(f"? {asker_of(question)} {ASKS.get(kind, 'asks')}: {one_line(question_text(question))}")
         for command in respond_lines(question, self._harness.root):
             _say(f"    {command}")
 
-    async def _asker(self, question_id: object) -> str:
-        question = await anyio.to_thread.run_sync(self._harness.store.messages.find, str(question_id))
+    async def _asker(self, event: EventRecord) -> str:
+        find, asked = self._harness.store.messages.find, str(event.data.get("question"))
+        question = await anyio.to_thread.run_sync(find, asked, event.session_id)
         return f"{asker_of(question)} {kind_of(question)}" if question else "a question"
 
 
@@ -128,8 +129,8 @@ class TerminalView:
         self._console = console
         self._keyboard = keyboard
         self._live: Live | None = None
-        self._left_open: set[str] = set()
-        self._sent_here: set[str] = set()
+        self._left_open: set[int] = set()
+        self._sent_here: set[int] = set()
         self._shown: object = None
         self._began = anyio.current_time()
 
@@ -146,7 +147,7 @@ class TerminalView:
             self._take_down()
 
     async def _show(self, shot: Snapshot) -> None:
-        open_here = [one for one in shot.questions if one.id not in self._left_open]
+        open_here = [one for one in shot.questions if one.seq not in self._left_open]
         if open_here:
             self._take_down()
             await self._ask(open_here[0], shot, more=len(open_here) - 1)
@@ -182,7 +183,7 @@ class TerminalView:
         from harness_nb.cli.sheets import question_sheet
 
         title = next((line.title for line in shot.lines if line.id == asker_of(question)), "")
-        self._console.print(question_sheet(question, title=title, due=(shot.due or {}).get(question.id), more=more))
+        self._console.print(question_sheet(question, title=title, due=(shot.due or {}).get(question.seq), more=more))
         self._keyboard.listen()
         try:
             async with anyio.create_task_group() as tasks:
@@ -197,13 +198,13 @@ class TerminalView:
         store = self._harness.store
         while True:
             changed = self._harness.host.changes.next
-            now = await anyio.to_thread.run_sync(store.messages.get, question.id)
+            now = await anyio.to_thread.run_sync(store.messages.get, question.id, question.session_id)
             if now.status != "pending":
                 break
             await changed.wait()
-        if question.id in self._sent_here:  # who sends it says what became of it
+        if question.seq in self._sent_here:  # who sends it says what became of it
             return
-        answer = await anyio.to_thread.run_sync(store.messages.answer_to, question.id)
+        answer = await anyio.to_thread.run_sync(store.messages.answer_to, question.id, question.session_id)
         self._note("\n  " + _settled(question, answer))
         asking.cancel()
 
@@ -215,7 +216,7 @@ class TerminalView:
             self._console.print(f"  [{default}] › " if default else "  › ", end="", markup=False, style="bold")
             line = await self._keyboard.line()
             if line is None:
-                self._left_open.add(question.id)
+                self._left_open.add(question.seq)
                 self._note(f"\n  Left open. Answer it from any shell: {respond_lines(question, self._harness.root)[0]}")
                 return
             reply = understand(question, line)
@@ -226,7 +227,7 @@ class TerminalView:
 
     async def _send(self, question: MessageRecord, reply: Reply) -> bool:
         harness = self._harness
-        self._sent_here.add(question.id)
+        self._sent_here.add(question.seq)
         with anyio.CancelScope(shield=True):  # once sent, nobody else's news cuts it short
             try:
                 answer = await harness.announced(lambda: reply.send(harness.desk, question, harness.actor))
@@ -234,7 +235,7 @@ class TerminalView:
                 self._note(f"  {error}")
                 return True
             except HarnessError as error:
-                self._sent_here.discard(question.id)
+                self._sent_here.discard(question.seq)
                 self._note(f"  {error}")
                 return False
         self._note(f"  ✓ {asker_of(question)} goes on: {summary_of(answer)}")

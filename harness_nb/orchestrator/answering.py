@@ -34,7 +34,7 @@ class PolicyAnswers:
         self._store = host.store
         self._desk = desk
         self._policies = policies
-        self._reminded: set[str] = set()
+        self._told: set[int] = set()
 
     async def serve(self) -> None:
         """Answer what is due until cancelled; woken by changes and by the next moment that something is due."""
@@ -80,7 +80,7 @@ class PolicyAnswers:
             self._say_once("policy_failed", question, reason=str(error))  # left to a person
 
     def _say_once(self, kind: str, question: MessageRecord, **data: str) -> None:
-        if question.id not in self._reminded:
-            self._reminded.add(question.id)
+        if question.seq not in self._told:
+            self._told.add(question.seq)
             self._store.events.add(kind, session_id=question.session_id, data={"question": question.id, **data})
             self._store.ring()

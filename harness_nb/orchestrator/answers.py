@@ -14,6 +14,20 @@ Answer = tuple[str, dict[str, Any]]
 
 YES = frozenset({"yes", "y", "pass", "passed", "ok", "true", "done", "approve", "approved", "allow"})
 NO = frozenset({"no", "n", "fail", "failed", "false", "reject", "rejected", "deny"})
+LETTERS = {
+    "verification_needed": {"p": True, "f": False},
+    "action_needed": {"d": True},
+    "credentials_needed": {"a": True, "d": False},
+}
+"""The first letters of each kind's own words: pass and fail, done, allow and deny."""
+
+
+def yes_or_no(question: MessageRecord, word: str) -> bool | None:
+    """Return what a word says to a question, at every door: yes, no, or None for a person's own words."""
+    word = word.strip().lower()
+    if word in YES or word in NO:
+        return word in YES
+    return LETTERS.get(question.type, {}).get(word)
 
 
 def approval(question: MessageRecord, *, actor: str, notes: str | None = None) -> Answer:
@@ -87,10 +101,10 @@ def answer(question: MessageRecord, value: Any, *, actor: str, notes: str | None
     """
     if question.type == "decision_needed":
         return decision(question, str(value), rationale=notes)
-    word = str(value).strip().lower()
-    if value is True or word in YES:
+    said = yes_or_no(question, str(value))
+    if said is True:
         return approval(question, actor=actor, notes=notes)
-    if value is False or word in NO:
+    if said is False:
         return rejection(question, notes or "no reason given")
     if question.type == "action_needed":
         return approval(question, actor=actor, notes=str(value))

@@ -78,6 +78,7 @@ def test_yes_no_and_stop(kind: str, approved: dict[str, Any], rejected: dict[str
         ("verification", True, VERIFIED),
         ("verification", " Yes ", VERIFIED),
         ("verification", "passed", VERIFIED),
+        ("verification", "p", VERIFIED),
         ("verification", False, NOT_VERIFIED | {"feedback": "no reason given"}),
         ("verification", "the title is wrong", NOT_VERIFIED | {"feedback": "the title is wrong"}),
         ("decision", "pg", POSTGRES),
@@ -86,6 +87,7 @@ def test_yes_no_and_stop(kind: str, approved: dict[str, Any], rejected: dict[str
         ("action", "used the blue cable", DONE | {"notes": "used the blue cable"}),
         ("action", "no", ABORTED | {"reason": "no reason given"}),
         ("credentials", "allow", GIVEN),
+        ("credentials", "d", GIVEN | {"found": False, "error": "no reason given"}),
         ("credentials", "deny", GIVEN | {"found": False, "error": "no reason given"}),
     ],
 )
