@@ -31,7 +31,10 @@ GROUPS: dict[Group, str] = {
 }
 """What plans are counted as, and the sign of each."""
 
-NEWS = ("answered", "retry", "phase_checked", "policy_failed", "commit_failed", "reminder")
+LOSSES = ("file_rejected", "output_lost")
+"""The kinds of events that say that something of a worker did not arrive: told at the board, too."""
+
+NEWS = ("answered", "retry", "phase_checked", "policy_failed", "commit_failed", "reminder", *LOSSES)
 """The kinds of events that a person watching wants to be told."""
 
 
@@ -177,5 +180,9 @@ def news_text(event: EventRecord, asker: str) -> str:
             return f"{asker} could not be answered by policy: {data.get('reason')}"
         case "commit_failed":
             return f"{event.plan_id} was not committed: {data.get('reason')}"
+        case "file_rejected":
+            return f"! {event.session_id} wrote a file that was set aside as {data.get('file')}: {data.get('reason')}"
+        case "output_lost":
+            return f"! not all output of {event.session_id} is kept: {data.get('error')}"
         case _:
             return f"{asker} still waits for an answer"

@@ -11,7 +11,7 @@ from rich.text import Text
 from harness_nb.cli.board import MOST_FOR_TITLE, STYLES, cut
 from harness_nb.cli.opening import DOOR, opened
 from harness_nb.cli.respond import question_lines
-from harness_nb.cli.snapshot import one_line, progress_of
+from harness_nb.cli.snapshot import news_text, one_line, progress_of
 from harness_nb.cli.views import make_console
 from harness_nb.harness import current_user
 from harness_nb.harness.state import read_state, sync_state
@@ -78,6 +78,7 @@ def _lines(store: Store, state: ProjectState, questions: list[MessageRecord]) ->
     for phase in state.phases:
         yield from _phase(phase, state, sessions, asked)
     yield from _other_sessions(state)
+    yield from _losses(store, state)
     if state.problems:
         yield Text()
         yield Text("In the documents", style="bold")
@@ -127,6 +128,13 @@ def _plan(plan: PlanInfo, widths: list[int], session: SessionRecord | None, befo
     line.append(f"{cut(one_line(plan.title), widths[1]):<{widths[1]}}  ", style="default")
     line.append(f"{word:<9}  " if detail else word, style=style)
     return line.append(one_line(detail), style="dim")
+
+
+def _losses(store: Store, state: ProjectState) -> Iterator[Text]:
+    """What did not arrive of sessions that go on: whoever wrote it may wait for an answer for ever."""
+    for session in state.sessions:
+        for event in store.events.select(session_id=session.id, kind="file_rejected"):
+            yield Text(news_text(event, ""), style=STYLES["asks"])
 
 
 def _other_sessions(state: ProjectState) -> Iterator[Text]:

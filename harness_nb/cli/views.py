@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 
 from harness_nb.cli.questions import ASKS, asker_of, kind_of, respond_lines, understand
-from harness_nb.cli.snapshot import Observer, news_text, one_line
+from harness_nb.cli.snapshot import LOSSES, Observer, news_text, one_line
 from harness_nb.errors import AlreadyAnsweredError, HarnessError, QuestionExpiredError
 from harness_nb.harness import question_text
 from harness_nb.store.messages import summary_of
@@ -147,6 +147,9 @@ class TerminalView:
             self._take_down()
 
     async def _show(self, shot: Snapshot) -> None:
+        for event in shot.news:
+            if event.kind in LOSSES:
+                self._console.print(news_text(event, ""), markup=False, highlight=False, style="yellow", soft_wrap=True)
         open_here = [one for one in shot.questions if one.seq not in self._left_open]
         if open_here:
             self._take_down()
