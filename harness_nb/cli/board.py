@@ -12,10 +12,11 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Group as Lines
 from rich.text import Text
 
-from harness_nb.cli.snapshot import GROUPS, PlanLine
+from harness_nb.views.snapshot import GROUPS, PlanLine
+from harness_nb.views.words import clock
 
 if TYPE_CHECKING:
-    from harness_nb.cli.snapshot import Group, Snapshot
+    from harness_nb.views.snapshot import Group, Snapshot
 
 STYLES: dict[Group, str] = {
     "asks": "bold yellow",
@@ -39,13 +40,6 @@ def board(shot: Snapshot, *, name: str, seconds: float, width: int, height: int)
     head = [_headline(shot, name, seconds, width), _bar(shot, width), _counts(shot), Text()]
     lines = _fold(shot.lines, max(3, height - len(head) - 2))
     return Lines(*head, *_plans(lines, width))
-
-
-def clock(seconds: float) -> str:
-    """Return a time span as people write it: 0:07, 1:02:03."""
-    minutes, left = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
 
 
 def cut(text: str, width: int) -> str:

@@ -6,10 +6,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from harness_nb.cli.keyboard import is_interactive
-from harness_nb.cli.opening import opened, used_root
+from harness_nb.cli.opening import DOOR, opened, used_root
 from harness_nb.cli.output import session_named
-from harness_nb.cli.questions import ASKS, Reply, asker_of, kind_of, respond_lines, understand
-from harness_nb.cli.snapshot import one_line
+from harness_nb.cli.questions import understand
 from harness_nb.errors import (
     AmbiguousQuestionError,
     NothingChosenError,
@@ -17,10 +16,12 @@ from harness_nb.errors import (
     QuestionNotFoundError,
     WrongAnswerTypeError,
 )
-from harness_nb.harness import current_user, question_text
+from harness_nb.harness import current_user
 from harness_nb.orchestrator import Desk
 from harness_nb.protocol.messages import QUESTIONS
 from harness_nb.store.messages import already_answered, summary_of
+from harness_nb.views.questions import ASKS, Reply, asker_of, kind_of, question_text, respond_lines
+from harness_nb.views.words import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +75,7 @@ def answer_question(folder: Path, message_id: str, reply: Reply | None, *, sessi
     with opened(folder) as store:
         question = _open_question(store, message_id, session)
         reply = reply or _asked_here(question, store.layout.root)
-        answer = reply.send(Desk(store), question, current_user())
+        answer = reply.send(Desk(store), question, actor=current_user(), door=DOOR)
         print(f"{asker_of(question)} is answered: {summary_of(answer)}")  # noqa: T201
 
 

@@ -11,12 +11,13 @@ from rich.text import Text
 from harness_nb.cli.board import MOST_FOR_TITLE, STYLES, cut
 from harness_nb.cli.opening import DOOR, opened
 from harness_nb.cli.respond import question_lines
-from harness_nb.cli.snapshot import news_text, one_line, progress_of
 from harness_nb.cli.views import make_console
 from harness_nb.harness import current_user
 from harness_nb.harness.state import read_state, sync_state
 from harness_nb.protocol.outcome import SIGNS
 from harness_nb.store.trust import is_trusted
+from harness_nb.views.snapshot import news_text, progress_of
+from harness_nb.views.words import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from harness_nb.cli.questions import ASKS, asker_of, kind_of, respond_lines, understand
-from harness_nb.cli.snapshot import LOSSES, Observer, news_text, one_line
+from harness_nb.cli.opening import DOOR
+from harness_nb.cli.questions import understand
 from harness_nb.errors import AlreadyAnsweredError, HarnessError, QuestionExpiredError
-from harness_nb.harness import question_text
 from harness_nb.store.messages import summary_of
+from harness_nb.views.questions import ASKS, asker_of, kind_of, question_text, respond_lines
+from harness_nb.views.snapshot import LOSSES, Observer, news_text
+from harness_nb.views.words import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -21,10 +23,10 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from harness_nb.cli.keyboard import Keyboard
-    from harness_nb.cli.questions import Reply
-    from harness_nb.cli.snapshot import PlanLine, Snapshot
     from harness_nb.harness import AsyncHarness, AsyncRun
     from harness_nb.protocol.records import EventRecord, MessageRecord
+    from harness_nb.views.questions import Reply
+    from harness_nb.views.snapshot import PlanLine, Snapshot
 
 PAUSE = 0.1
 """Seconds between two pictures at least: more often is no easier to read."""
@@ -36,7 +38,7 @@ async def look_at_changes(
     harness: AsyncHarness, run: AsyncRun, show: Callable[[Snapshot], Awaitable[None]], *, tick: float | None
 ) -> None:
     """Show the run after every change, until it has ended; woken, and with a ``tick`` also as time goes by."""
-    observer = await anyio.to_thread.run_sync(Observer, harness, run)
+    observer = await anyio.to_thread.run_sync(Observer, harness.store, run)
     while True:
         changes = (harness.host.changes.next, run.changes.next)
         ended = run.ended
@@ -233,7 +235,9 @@ class TerminalView:
         self._sent_here.add(question.seq)
         with anyio.CancelScope(shield=True):  # once sent, nobody else's news cuts it short
             try:
-                answer = await harness.announced(lambda: reply.send(harness.desk, question, harness.actor))
+                answer = await harness.announced(
+                    lambda: reply.send(harness.desk, question, actor=harness.actor, door=DOOR)
+                )
             except (AlreadyAnsweredError, QuestionExpiredError) as error:
                 self._note(f"  {error}")
                 return True

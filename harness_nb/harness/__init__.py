@@ -2,7 +2,7 @@
 
 from harness_nb.harness.asynchronous import AsyncHarness, current_user
 from harness_nb.harness.blocking import Harness, Question, Run, Session
-from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession, question_text
+from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession
 
 __all__ = [
     "AsyncHarness",
@@ -14,5 +14,4 @@ __all__ = [
     "Run",
     "Session",
     "current_user",
-    "question_text",
 ]

@@ -10,6 +10,7 @@ import anyio.to_thread
 
 from harness_nb.orchestrator import answers
 from harness_nb.sessions import Output, ask_shim, read_output
+from harness_nb.views.questions import question_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -245,21 +246,3 @@ class _patience:  # noqa: N801 — reads as a verb where it is used
         self._scope.__exit__(*error)
         if self._scope.cancelled_caught:
             raise TimeoutError(f"not within {self._timeout:g} s; {self._meanwhile}")
-
-
-def question_text(question: MessageRecord) -> str:
-    """Return what a question asks, as one line."""
-    payload = question.payload
-    match question.type:
-        case "verification_needed":
-            return str(payload.get("whatBuilt"))
-        case "decision_needed":
-            return str(payload.get("decision"))
-        case "action_needed":
-            return str(payload.get("action"))
-        case "credentials_needed":
-            names = ", ".join(payload.get("envVars") or ["its variables"])
-            context = f" ({payload['context']})" if payload.get("context") else ""
-            return f"{payload.get('service')}{context}: {names}"
-        case _:
-            return question.type

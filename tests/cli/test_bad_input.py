@@ -8,7 +8,6 @@ import pytest
 
 from harness_nb import sample
 from harness_nb.cli.new_project import make_project
-from harness_nb.cli.questions import Reply
 from harness_nb.cli.respond import answer_question
 from harness_nb.errors import (
     FileInTheWayError,
@@ -18,6 +17,7 @@ from harness_nb.errors import (
     SampleMissingError,
 )
 from harness_nb.sample import prepare_sample
+from harness_nb.views.questions import Reply
 from tests.cli.conftest import DECISION, question_id, sh
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ import io
 import pytest
 from rich.console import Console
 
-from harness_nb.cli.board import board, clock
-from harness_nb.cli.snapshot import PlanLine, Snapshot
+from harness_nb.cli.board import board
 from harness_nb.protocol.outcome import SIGNS, RunReport
+from harness_nb.views.snapshot import PlanLine, Snapshot
+from harness_nb.views.words import clock
 
 
 def draw(lines: list[PlanLine], *, width: int = 80, height: int = 24, seconds: float = 7) -> list[str]:

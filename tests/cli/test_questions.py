@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from harness_nb.cli.questions import Reply, respond_lines, understand
+from harness_nb.cli.questions import understand
 from harness_nb.orchestrator import answers
 from harness_nb.protocol.records import MessageRecord
+from harness_nb.views.questions import Reply, respond_lines
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 KINDS = ("verification", "action", "credentials")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness_nb import Harness, Policy
-from harness_nb.cli.snapshot import Observer
 from harness_nb.protocol.outcome import RunReport
 from harness_nb.store import Store
+from harness_nb.views.snapshot import Observer
 from tests.cli.conftest import sh
 from tests.cli.test_bad_input import assert_one_sentence
 
@@ -138,7 +138,7 @@ def test_what_one_policy_left_to_a_person_leaves_the_other_question_alone(two: l
             events=store.events, messages=store.messages, sessions=store.sessions, runs=runs, config=store.config
         )
         run = SimpleNamespace(id="r", report=RunReport(run_id="r", state="running", passed=False))
-        observer = Observer(SimpleNamespace(store=seen), run)  # type: ignore[arg-type]
+        observer = Observer(seen, run)  # type: ignore[arg-type]
         assert observer.look().questions == ()
         store.events.add("policy_failed", session_id=two[0], data={"question": "q1", "reason": "no"})
         assert [one.session_id for one in observer.look().questions] == two[:1]

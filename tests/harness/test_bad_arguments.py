@@ -18,7 +18,7 @@ from harness_nb.errors import (
     UntrustedProjectError,
     UnusableArgumentError,
 )
-from harness_nb.harness import question_text
+from harness_nb.views.questions import question_text
 from tests.orchestrator.written_plans import configure, plan, states, until, write_plan
 
 if TYPE_CHECKING:

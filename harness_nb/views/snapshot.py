@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from harness_nb.cli.questions import kind_of
-from harness_nb.harness import question_text
 from harness_nb.orchestrator.policies import acts_alone, due_at, policy_for
 from harness_nb.protocol.outcome import SIGNS
+from harness_nb.views.questions import kind_of, question_text
+from harness_nb.views.words import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from harness_nb.harness import AsyncHarness, AsyncRun
     from harness_nb.protocol.files import Policy
     from harness_nb.protocol.outcome import PlanOutcome, RunReport
     from harness_nb.protocol.records import EventRecord, MessageRecord, SessionRecord
+    from harness_nb.store import Store
 
 Group = Literal["complete", "running", "asks", "waiting", "held", "failed"]
 GROUPS: dict[Group, str] = {
@@ -65,16 +65,26 @@ class Snapshot:
         return sum(line.group == group for line in self.lines)
 
 
+class RunLike(Protocol):
+    """What of a run is looked at."""
+
+    id: str
+
+    @property
+    def report(self) -> RunReport:
+        """Where each plan stands now."""
+
+
 class Observer:
     """Looks at a run and its project; call ``look`` in a worker thread, since it reads the journal."""
 
-    def __init__(self, harness: AsyncHarness, run: AsyncRun) -> None:
-        self._store = harness.store
+    def __init__(self, store: Store, run: RunLike) -> None:
+        self._store = store
         self._run = run
-        self._seen = harness.store.events.last
+        self._seen = store.events.last
         self._left_to_people: set[tuple[str | None, str]] = set()
-        options = next(one.options for one in harness.store.runs.select() if one.id == run.id)
-        self._policies: Sequence[Policy] = (*options.policies, *harness.store.config().policies)
+        options = next(one.options for one in store.runs.select() if one.id == run.id)
+        self._policies: Sequence[Policy] = (*options.policies, *store.config().policies)
 
     def look(self) -> Snapshot:
         """Return how the run stands, and what happened since the last look."""
@@ -158,11 +168,6 @@ def progress_of(session: SessionRecord) -> str:
         name = re.sub(rf"^task {session.current_task}\s*[:.–-]\s*", "", session.task_name, flags=re.IGNORECASE)
         return f"{session.current_task}/{session.total_tasks} {name}"
     return session.message or ""
-
-
-def one_line(text: str) -> str:
-    """Return a text without line breaks and control characters, which could move a terminal's cursor."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
 def news_text(event: EventRecord, asker: str) -> str:

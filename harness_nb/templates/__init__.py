@@ -1,0 +1,38 @@
+"""What people see as HTML: templates and their style, in files; Python only fills them in.
+
+Everything is escaped unless a template says otherwise. Colours are JupyterLab's own variables with a fallback each, so
+that light and dark both work, and a page without JupyterLab does as well.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def render(name: str, **values: Any) -> str:
+    """Return a template of this folder, filled in; values are escaped."""
+    return _environment().get_template(name).render(values).strip()
+
+
+@cache
+def text_of(name: str) -> str:
+    """Return a file of this folder as it is: the style, for example."""
+    return files(__name__).joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("harness_nb", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
