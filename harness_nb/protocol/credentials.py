@@ -45,6 +45,14 @@ class CredentialResult(WireModel):
         """Return the values as plain text, for the one who hands them over."""
         return {name: value.get_secret_value() for name, value in self.credentials.items()}
 
+    def __repr__(self) -> str:
+        if self.found:
+            return f"<credentials found: {', '.join(self.credentials)}>"
+        return f"<credentials not found: {', '.join(self.missing) or self.error or 'nothing was asked for'}>"
+
+    def __str__(self) -> str:
+        return "\n".join(filter(None, (repr(self)[1:-1], self.error, self.instructions)))
+
     @field_serializer("credentials", when_used="json")
     def _stored_without_values(self, _: dict[str, SecretStr]) -> dict[str, str]:
         return {}

@@ -130,7 +130,8 @@ class SessionResult(WireModel):
 class Policy(WireModel):
     """What happens by itself when a worker asks: the first policy that matches a question wins.
 
-    ``after`` is in seconds; without it the policy acts at once.
+    ``after`` is in seconds. Without it a policy that answers, approves or aborts acts at once, unless somebody is
+    there: then the question is theirs. ``after=0`` acts at once whoever is there.
     """
 
     kind: CheckpointType | None = None

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import html
 from typing import TYPE_CHECKING, Self
 
 from harness_nb.errors import RunFailedError
+from harness_nb.protocol import frame
 from harness_nb.protocol.base import Timestamp, WireModel
-from harness_nb.protocol.records import PlanState
+from harness_nb.protocol.marks import SIGNS as SIGNS  # the signs of plans are looked up here
+from harness_nb.protocol.records import PLAN_STATES, PlanState
 from harness_nb.protocol.report import Report
+from harness_nb.protocol.report_page import run_page
+from harness_nb.protocol.shown import one_line, print_whole
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SIGNS = {
-    "complete": "✓",
-    "running": "●",
-    "verifying": "●",
-    "waiting": "○",
-    "held": "○",
-    "failed": "✕",
-    "aborted": "✕",
-}
-"""A sign for each state, since colour alone tells nothing to many."""
 
 NOT_DONE = ("failed", "aborted", "held", "waiting", "running", "verifying")
 
@@ -63,6 +55,12 @@ class PlanOutcome(WireModel):
         )
         return f"{SIGNS[self.state]} {self.state}{note}"
 
+    def __repr__(self) -> str:
+        return f"<plan {self.plan_id}: {one_line(self.word + _why(self))}>"
+
+    def __str__(self) -> str:
+        return repr(self)[1:-1]
+
 
 class RunReport(WireModel):
     """All outcomes of a run; it passed when every plan of it is complete and no phase's checks failed."""
@@ -86,43 +84,32 @@ class RunReport(WireModel):
         raise KeyError(plan_id)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per plan, indexed by its id.
+        """Return one row per plan, indexed by its id; it is styled when displayed.
 
-        Columns: ``title``, ``phase``, ``state``, ``reason``, ``worker`` (strings), ``attempts``, ``checks``,
-        ``checks_passed`` (integers), ``verified`` (nullable boolean), ``duration`` (timedelta).
+        Columns: ``title``, ``phase`` (strings), ``state`` (category), ``reason``, ``worker`` (strings, missing where
+        there is none), ``attempts``, ``checks``, ``checks_passed`` (integers), ``verified`` (nullable boolean),
+        ``duration`` (timedelta, microseconds).
         """
-        import pandas as pd
-
-        rows = [
-            {
-                "plan": one.plan_id,
-                "title": one.title,
-                "phase": one.phase,
-                "state": one.state,
-                "reason": one.reason or "",
-                "worker": one.worker or "",
-                "attempts": one.attempts,
-                "checks": one.report.total if one.report else 0,
-                "checks_passed": one.report.passed_count if one.report else 0,
-                "verified": one.verified,
-                "duration": one.duration,
-            }
-            for one in self.plans
-        ]
-        columns = ("plan", "title", "phase", "state", "reason", "worker", "attempts", "checks", "checks_passed",
-                   "verified", "duration")  # fmt: skip
-        frame = pd.DataFrame(rows, columns=list(columns)).set_index("plan")
-        frame["verified"] = frame["verified"].astype("boolean")
-        frame["duration"] = pd.to_timedelta(frame["duration"].astype("float64"), unit="s")
-        counts = dict.fromkeys(("attempts", "checks", "checks_passed"), "int64")
-        texts = dict.fromkeys(("title", "phase", "state", "reason", "worker"), "str")
-        return frame.astype({**counts, **texts})
+        rows = self.plans
+        columns = {
+            "title": frame.texts(one.title for one in rows),
+            "phase": frame.texts(one.phase for one in rows),
+            "state": frame.words((one.state for one in rows), PLAN_STATES),
+            "reason": frame.texts(one.reason for one in rows),
+            "worker": frame.texts(one.worker for one in rows),
+            "attempts": frame.counts(one.attempts for one in rows).astype("int64"),
+            "checks": frame.counts(one.report.total if one.report else 0 for one in rows).astype("int64"),
+            "checks_passed": frame.counts(one.report.passed_count if one.report else 0 for one in rows).astype("int64"),
+            "verified": frame.flags(one.verified for one in rows),
+            "duration": frame.spans(one.duration for one in rows),
+        }
+        return frame.styled(columns, (one.plan_id for one in rows), "plan")
 
     @property
     def checks(self) -> Report | None:
         """All checks of all plans and phases as one report, or None where none was run."""
         reports = [one.report for one in self.plans if one.report] + list(self.phases.values())
-        return Report.combine(self.run_id, reports) if reports else None
+        return Report.combine("run", reports) if reports else None
 
     def raise_for_failure(self) -> Self:
         """Return this report if the run passed.
@@ -160,13 +147,12 @@ class RunReport(WireModel):
         )
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{html.escape(one.plan_id)}</td><td>{html.escape(one.title)}</td>"
-            f"<td>{html.escape(one.word)}</td><td>{html.escape(one.reason or '')}</td></tr>"
-            for one in sorted(self.plans, key=lambda one: one.state == "complete")
-        )
-        head = "<tr><th>Plan</th><th>Title</th><th>State</th><th>Why</th></tr>"
-        return f"<p><b>{html.escape(self.headline)}</b></p><table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+        return run_page(self)
+
+    def __repr__(self) -> str:
+        return f"<report of {self.headline.split(' ', 1)[1]}>"
+
+    _repr_pretty_ = print_whole
 
 
 def _why(outcome: PlanOutcome) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
 from harness_nb.protocol.base import Timestamp, WireModel
 from harness_nb.protocol.files import Policy, SessionState
+from harness_nb.protocol.shown import one_line
+from harness_nb.protocol.wording import message_text
 
 LIVE_STATES = ("initializing", "running", "checkpoint")
 ENDED_STATES = ("completed", "failed")
 
 PlanState = Literal["waiting", "held", "running", "verifying", "complete", "failed", "aborted"]
+PLAN_STATES: tuple[str, ...] = get_args(PlanState)
 RunState = Literal["running", "passed", "failed", "stopped"]
 Direction = Literal["in", "out"]
 
@@ -53,6 +56,21 @@ class SessionRecord(WireModel):
         """Whether the session has not ended."""
         return self.state in LIVE_STATES
 
+    @property
+    def progress(self) -> str:
+        """How far the session is: ``2/4 name of the task``, or the last that its worker said."""
+        place = f"{self.current_task}/{self.total_tasks} " if self.total_tasks else ""
+        return f"{place}{self.task_name or self.message or ''}".strip()
+
+    def __repr__(self) -> str:
+        name = f"session of {self.plan_id}, try {self.attempt}" if self.plan_id else f"{self.worker} session"
+        verdict = {"passed": "verified", "failed": "not passed", "unverified": "not verified"}.get(self.verdict or "")
+        detail = self.reason or (self.progress if self.live else verdict)
+        return f"<{name}: {one_line(', '.join(filter(None, (self.state, detail))))}>"
+
+    def __str__(self) -> str:
+        return "\n".join(filter(None, (repr(self)[1:-1], self.message if not self.live else "")))
+
 
 class MessageRecord(WireModel):
     """A message as it is stored: ``direction`` is ``in`` from the worker and ``out`` to it.
@@ -74,6 +92,23 @@ class MessageRecord(WireModel):
     actor: str | None = None
     door: str | None = None
 
+    @property
+    def text(self) -> str:
+        """What the message says, as one line."""
+        return one_line(message_text(self.type, self.payload))
+
+    def __repr__(self) -> str:
+        if self.in_response_to is not None:
+            return f"<answer: {self.text}{_who(self.actor, self.door)}>"
+        way = "from" if self.direction == "in" else "to"
+        plan = f" {way} {self.payload['plan']}" if self.payload.get("plan") else ""
+        state = f", {self.status}" if self.type.endswith("_needed") else ""
+        text = f": {self.text}" if self.text != self.type else ""
+        return f"<{self.type}{plan}{text}{state}>"
+
+    def __str__(self) -> str:
+        return repr(self)[1:-1]
+
 
 class EventRecord(WireModel):
     """One thing that happened: who did what, through which door, to what."""
@@ -88,9 +123,27 @@ class EventRecord(WireModel):
     door: str | None = None
     data: dict[str, Any] = Field(default_factory=dict)
 
+    @property
+    def text(self) -> str:
+        """What its data says, as one line: an answer, a reason, an error or a state."""
+        found = [str(self.data[key]) for key in ("answer", "state", "reason", "error") if self.data.get(key)]
+        return one_line(", ".join(found))
+
+    def __repr__(self) -> str:
+        plan = f" of {self.plan_id}" if self.plan_id else ""
+        text = f": {self.text}" if self.text else ""
+        return f"<event {self.kind}{plan}{text}{_who(self.actor, self.door)}>"
+
+    def __str__(self) -> str:
+        return repr(self)[1:-1]
+
 
 class RunOptions(WireModel):
-    """What a run was asked to do; stored, so that another process can go on with it."""
+    """What a run was asked to do; stored, so that another process can go on with it.
+
+    ``attended`` is whether somebody is there to be asked (None: unknown); ``policies`` are the run's own, then those of
+    the harness that began it.
+    """
 
     plans: tuple[str, ...] | None = None
     worker: str | None = None
@@ -98,6 +151,7 @@ class RunOptions(WireModel):
     params: dict[str, Any] = Field(default_factory=dict)
     again: bool = False
     policies: tuple[Policy, ...] = ()
+    attended: bool | None = None
     inline_plans: tuple[dict[str, Any], ...] = ()
 
 
@@ -110,3 +164,11 @@ class RunRecord(WireModel):
     created_at: Timestamp
     ended_at: Timestamp | None = None
     report: dict[str, Any] | None = None
+
+
+def _who(actor: str | None, door: str | None) -> str:
+    name = f", by {actor}" if actor else ""
+    return f"{name}{'' if actor else ','} through {_DOORS.get(door, door)}" if door and door != actor else name
+
+
+_DOORS = {"notebook": "the notebook", "file": "a file", "cli": "the command line"}

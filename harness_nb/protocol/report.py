@@ -7,13 +7,15 @@ shown for a report leave out times, so that a saved notebook compares equal from
 
 from __future__ import annotations
 
-import html
 from typing import TYPE_CHECKING, Self
 
 from pydantic import model_validator
 
 from harness_nb.errors import VerificationFailedError
+from harness_nb.protocol import frame
 from harness_nb.protocol.base import Timestamp, VerifiedBy, WireModel
+from harness_nb.protocol.report_page import report_page
+from harness_nb.protocol.shown import one_line, print_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -53,6 +55,30 @@ class CheckResult(WireModel):
         if self.skipped:
             return "skipped"
         return "passed" if self.passed else "failed"
+
+    @property
+    def need(self) -> str:
+        """``must`` where the check decides, else ``should``."""
+        return "must" if self.required else "should"
+
+    @property
+    def name(self) -> str:
+        """The check's id, behind its own target where it has one."""
+        return f"{self.target}/{self.spec_id}" if self.target else self.spec_id
+
+    @property
+    def why(self) -> str:
+        """Why it did not pass, or the notes of one that did."""
+        if self.passed:
+            return self.notes or ""
+        return self.error or self.notes or "no reason was given"
+
+    def __repr__(self) -> str:
+        why = f": {one_line(self.why)}" if self.why else ""
+        return f"<check {self.name}: {self.state}{why}>"
+
+    def __str__(self) -> str:
+        return repr(self)[1:-1]
 
 
 class Report(WireModel):
@@ -137,50 +163,37 @@ class Report(WireModel):
 
         """
         if not self.passed:
-            failures = [(_name(result), _why(result)) for result in self.failures]
+            failures = [(result.name, result.why) for result in self.failures]
             raise VerificationFailedError(self.target, failures, self.reason)
         return self
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a check, in the manifest's order, with the check's id as index.
+        """Return one row a check, in the manifest's order, with the check's id as index; it is styled when displayed.
 
-        Columns: ``type``, ``required``, ``passed``, ``skipped``, ``duration`` (timedelta, microseconds),
-        ``verified_by``, ``error``, ``output``, ``notes``, ``description``, ``target``, ``timestamp`` (UTC).
-        Texts have the dtype ``string`` and are missing (``NA``) where there is none.
+        Columns: ``state`` (category: passed, failed, skipped), ``type``, ``required``, ``passed``, ``skipped``,
+        ``duration`` (timedelta, microseconds), ``verified_by``, ``error``, ``output``, ``notes``, ``description``,
+        ``target``, ``timestamp`` (UTC). Texts have the dtype ``string`` and are missing (``NA``) where there is none.
         """
-        import pandas as pd
-
         rows = self.results
-
-        def texts(values: Iterable[str | None]) -> pd.Series:
-            return pd.Series(list(values), index=index, dtype="string")
-
-        def flags(values: Iterable[bool]) -> pd.Series:
-            return pd.Series(list(values), index=index, dtype="bool")
-
-        index = pd.Index([row.spec_id for row in rows], name="check", dtype="str" if rows else "object")
-        durations = pd.to_timedelta([row.duration for row in rows], unit="ms").astype("timedelta64[us]")
-        moments = pd.to_datetime([row.timestamp for row in rows], utc=True).astype("datetime64[us, UTC]")
-        return pd.DataFrame(
-            {
-                "type": texts(row.type for row in rows),
-                "required": flags(row.required for row in rows),
-                "passed": flags(row.passed for row in rows),
-                "skipped": flags(row.skipped for row in rows),
-                "duration": pd.Series(durations, index=index),
-                "verified_by": texts(row.verified_by for row in rows),
-                "error": texts(row.error for row in rows),
-                "output": texts(row.output for row in rows),
-                "notes": texts(row.notes for row in rows),
-                "description": texts(row.description for row in rows),
-                "target": texts(row.target or self.target for row in rows),
-                "timestamp": pd.Series(moments, index=index),
-            },
-            index=index,
-        )
+        columns = {
+            "state": frame.words((row.state for row in rows), ("passed", "failed", "skipped")),
+            "type": frame.texts(row.type for row in rows),
+            "required": frame.flags(row.required for row in rows).astype("bool"),
+            "passed": frame.flags(row.passed for row in rows).astype("bool"),
+            "skipped": frame.flags(row.skipped for row in rows).astype("bool"),
+            "duration": frame.spans(row.duration / 1000 for row in rows),
+            "verified_by": frame.texts(row.verified_by for row in rows),
+            "error": frame.texts(row.error for row in rows),
+            "output": frame.texts(row.output for row in rows),
+            "notes": frame.texts(row.notes for row in rows),
+            "description": frame.texts(row.description for row in rows),
+            "target": frame.texts(row.target or self.target for row in rows),
+            "timestamp": frame.moments(row.timestamp for row in rows),
+        }
+        return frame.styled(columns, (row.spec_id for row in rows), "check")
 
     def __str__(self) -> str:
-        rows = [(result.state, _need(result), _name(result), result.type, _why(result)) for result in self._sorted]
+        rows = [(result.state, result.need, result.name, result.type, result.why) for result in self._sorted]
         widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
         lines = [self.headline]
         for row in rows:
@@ -192,15 +205,19 @@ class Report(WireModel):
     def headline(self) -> str:
         """One line: the verdict and the counts."""
         verdict = "passed" if self.passed else "NOT PASSED"
-        counts = f"{self.passed_count} of {self.total} passed, {self.failed_count} failed"
-        skipped = f", {self.skipped_count} skipped" if self.skipped_count else ""
         reason = f" – {self.reason}" if self.reason else ""
-        return f"{self.target}: {verdict} ({counts}{skipped}){reason}"
+        return f"{self.target}: {verdict} ({self.counts}){reason}"
+
+    @property
+    def counts(self) -> str:
+        """How many checks passed, failed and were skipped."""
+        skipped = f", {self.skipped_count} skipped" if self.skipped_count else ""
+        return f"{self.passed_count} of {self.total} passed, {self.failed_count} failed{skipped}"
 
     @property
     def failed_because(self) -> str:
         """One line: each required check that did not pass and why, or why there was nothing to pass; else empty."""
-        return "; ".join(f"{result.spec_id}: {_why(result)}" for result in self.failures) or self.reason or ""
+        return "; ".join(f"{result.spec_id}: {result.why}" for result in self.failures) or self.reason or ""
 
     @property
     def _sorted(self) -> list[CheckResult]:
@@ -209,45 +226,9 @@ class Report(WireModel):
         return sorted(self.results, key=lambda result: (order[result.state], not result.required))
 
     def _repr_html_(self) -> str:
-        body = "".join(_html_row(result) for result in self._sorted)
-        head = "".join(f'<th style="text-align:left">{name}</th>' for name in ("", "check", "type", "need", "why"))
-        colour = _COLOURS["passed" if self.passed else "failed"]
-        return (
-            f'<div class="harness-report"><p style="color:{colour}"><b>{html.escape(self.headline)}</b></p>'
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        )
+        return report_page(self)
 
+    def __repr__(self) -> str:
+        return f"<report of {self.headline}>"
 
-_COLOURS = {
-    "passed": "var(--jp-success-color1, #2e7d32)",
-    "failed": "var(--jp-error-color1, #c62828)",
-    "skipped": "var(--jp-ui-font-color2, #757575)",
-}
-
-
-def _need(result: CheckResult) -> str:
-    return "must" if result.required else "should"
-
-
-def _name(result: CheckResult) -> str:
-    return f"{result.target}/{result.spec_id}" if result.target else result.spec_id
-
-
-def _why(result: CheckResult) -> str:
-    if result.passed:
-        return result.notes or ""
-    return result.error or result.notes or "no reason was given"
-
-
-def _html_row(result: CheckResult) -> str:
-    why, name = html.escape(_why(result)), html.escape(_name(result))
-    if result.output and not result.passed:
-        why += f"<details><summary>output</summary><pre>{html.escape(result.output)}</pre></details>"
-    if result.description:
-        name += f"<br><small>{html.escape(result.description)}</small>"
-    state = f'<td style="color:{_COLOURS[result.state]};vertical-align:top"><b>{result.state}</b></td>'
-    cells = "".join(
-        f'<td style="text-align:left;vertical-align:top">{cell}</td>'
-        for cell in (name, html.escape(result.type), _need(result), why)
-    )
-    return f"<tr>{state}{cells}</tr>"
+    _repr_pretty_ = print_whole

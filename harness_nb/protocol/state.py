@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from harness_nb.protocol.base import WireModel
 from harness_nb.protocol.files import DependencyGraph
+from harness_nb.protocol.marks import SIGNS, mark_of
 from harness_nb.protocol.plans import PlanProblem, RoadmapFrontmatter
 from harness_nb.protocol.records import PlanState, SessionRecord
+from harness_nb.protocol.shown import one_line, print_whole
+from harness_nb.templates import render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +30,13 @@ class PlanInfo(WireModel):
     depends_on: tuple[str, ...] = ()
     session_id: str | None = None
 
+    def __repr__(self) -> str:
+        reason = f": {one_line(self.reason)}" if self.reason else ""
+        return f"<plan {self.id}: {SIGNS[self.state]} {self.state}{reason}>"
+
+    def __str__(self) -> str:
+        return repr(self)[1:-1]
+
 
 class PhaseState(WireModel):
     """A phase, how many of its plans are complete, and whether it was verified."""
@@ -37,6 +47,17 @@ class PhaseState(WireModel):
     completed_plans: int = 0
     complete: bool = False
     verified: bool = False
+
+    @property
+    def counts(self) -> str:
+        """How many of its plans are complete, and whether it was verified."""
+        return f"{self.completed_plans} of {len(self.plans)}{', verified' if self.verified else ''}"
+
+    def __repr__(self) -> str:
+        return f"<phase {self.number} {self.name}: {self.counts}>"
+
+    def __str__(self) -> str:
+        return repr(self)[1:-1]
 
 
 class ProjectState(WireModel):
@@ -76,12 +97,44 @@ class ProjectState(WireModel):
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
-    def _lines(self) -> Iterator[str]:
+    def __repr__(self) -> str:
+        return f"<project {self.headline}>"
+
+    _repr_pretty_ = print_whole
+
+    def _repr_html_(self) -> str:
+        known = {plan.id: plan for plan in self.plans}
+        name, _, counts = self.headline.rpartition(": ")
+        phases = [
+            {
+                "name": one_line(f"Phase {phase.number} {phase.name}"),
+                "counts": phase.counts,
+                "plans": [_row(known[one]) for one in phase.plans if one in known],
+            }
+            for phase in self.phases
+        ]
+        problems = [one_line(str(one), 300) for one in self.problems]
+        return render("project_state.html", name=name, counts=counts, phases=phases, problems=problems)
+
+    @property
+    def headline(self) -> str:
+        """The project in one line."""
         done = f"{len(self.completed)} of {len(self.plans)} plans complete"
-        yield f"{PurePath(self.root).name}: {done}, {self.questions} questions open"
+        return f"{PurePath(self.root).name}: {done}, {self.questions} questions open"
+
+    def _lines(self) -> Iterator[str]:
+        yield self.headline
         for phase in self.phases:
-            note = ", verified" if phase.verified else ""
-            yield f"  phase {phase.number} {phase.name}: {phase.completed_plans} of {len(phase.plans)}{note}"
+            yield f"  phase {phase.number} {phase.name}: {phase.counts}"
+
+
+def _row(plan: PlanInfo) -> dict[str, object]:
+    return {
+        "mark": mark_of(plan.state),
+        "id": one_line(plan.id),
+        "title": one_line(plan.title),
+        "reason": one_line(plan.reason or "", 300),
+    }
 
 
 class StateChange(WireModel):
@@ -92,3 +145,11 @@ class StateChange(WireModel):
 
     def __len__(self) -> int:
         return len(self.sessions)
+
+    def __repr__(self) -> str:
+        count = len(self.sessions)
+        head = f"{count or 'no'} {'session' if count == 1 else 'sessions'} changed"
+        return f"<{': '.join(filter(None, (head, '; '.join(repr(one)[1:-1] for one in self.sessions))))}>"
+
+    def __str__(self) -> str:
+        return "\n".join(repr(one)[1:-1] for one in self.sessions) or "no sessions changed"

@@ -27,6 +27,7 @@ from harness_nb.protocol.messages import (
     require_known_keys,
 )
 from harness_nb.protocol.records import MessageRecord, SessionRecord
+from harness_nb.protocol.wording import message_text
 
 if TYPE_CHECKING:
     import sqlite3
@@ -152,6 +153,16 @@ class Messages:
             raise MessageNotFoundError(message_id, session_id)
         return record
 
+    def at(self, seq: int) -> MessageRecord:
+        """Return the message with this number.
+
+        Raises: MessageNotFoundError.
+        """
+        rows = self._journal.read("SELECT seq, data FROM messages WHERE seq = ?", (seq,))
+        if not rows:
+            raise MessageNotFoundError(str(seq), None)
+        return _record(rows[0])
+
     def find(self, message_id: str, session_id: str | None = None) -> MessageRecord | None:
         """Return one message as ``get`` does, or None."""
         where, values = ("id = ?", [message_id]) if session_id is None else (
@@ -262,22 +273,7 @@ def already_answered(message_id: str, earlier: MessageRecord) -> AlreadyAnswered
 
 def summary_of(answer: MessageRecord) -> str:
     """Return what an answer says, in a few words."""
-    payload = answer.payload
-    match answer.type:
-        case "decision_made":
-            return str(payload.get("selectedOptionName") or payload.get("selectedOptionId"))
-        case "verification_result":
-            return (
-                "passed" if payload.get("verified") else f"not passed: {payload.get('feedback') or 'no reason given'}"
-            )
-        case "action_completed":
-            return f"done by {payload.get('completedBy') or 'somebody'}"
-        case "credentials_provided":
-            return "allowed" if payload.get("found") else f"not given: {payload.get('error') or 'no reason given'}"
-        case "abort_task":
-            return f"aborted: {payload.get('reason')}"
-        case _:
-            return answer.type
+    return message_text(answer.type, answer.payload)
 
 
 def _effects(kind: str, payload: dict[str, Any], session: SessionRecord) -> dict[str, Any]:

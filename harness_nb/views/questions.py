@@ -13,6 +13,7 @@ from harness_nb.errors import WrongAnswerTypeError
 from harness_nb.orchestrator import answers
 from harness_nb.protocol.files import CHECKPOINT_TYPES
 from harness_nb.protocol.messages import ANSWERS
+from harness_nb.protocol.wording import message_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,20 +74,7 @@ def asker_of(question: MessageRecord) -> str:
 
 def question_text(question: MessageRecord) -> str:
     """Return what a question asks, as one line."""
-    payload = question.payload
-    match question.type:
-        case "verification_needed":
-            return str(payload.get("whatBuilt"))
-        case "decision_needed":
-            return str(payload.get("decision"))
-        case "action_needed":
-            return str(payload.get("action"))
-        case "credentials_needed":
-            names = ", ".join(payload.get("envVars") or ["its variables"])
-            context = f" ({payload['context']})" if payload.get("context") else ""
-            return f"{payload.get('service')}{context}: {names}"
-        case _:
-            return question.type
+    return message_text(question.type, question.payload)
 
 
 def details_of(question: MessageRecord) -> list[str]:

@@ -50,7 +50,7 @@ FAILED = outcome("01-02", "failed", reason="exit status 3", attempts=1, report=c
 @pytest.mark.row(9)
 class TestFrame:
     TYPES: dict[str, str] = {  # noqa: RUF012
-        "title": "str", "phase": "str", "state": "str", "reason": "str", "worker": "str",
+        "title": "string", "phase": "string", "state": "category", "reason": "string", "worker": "string",
         "attempts": "int64", "checks": "int64", "checks_passed": "int64", "verified": "boolean",
     }  # fmt: skip
 
@@ -64,7 +64,7 @@ class TestFrame:
         assert frame.loc["01-01", "duration"] == timedelta(seconds=90)
         assert frame["verified"].isna().tolist() == [False, True, True]
         assert frame["checks_passed"].tolist() == [2, 1, 0]
-        assert frame["reason"].tolist() == ["", "exit status 3", "01-02 failed"]
+        assert frame["reason"].fillna("none").tolist() == ["none", "exit status 3", "01-02 failed"]
 
     def test_an_empty_run_has_the_same_columns_and_types(self) -> None:
         pd.testing.assert_series_equal(report().to_frame().dtypes, report(DONE).to_frame().dtypes)

@@ -91,7 +91,7 @@ class TestFrame:
         assert frame.index.name == "check"
         assert list(frame.index) == ["a", "b"]
         assert {name: str(kind) for name, kind in frame.dtypes.items()} == {
-            "type": "string", "required": "bool", "passed": "bool", "skipped": "bool",
+            "state": "category", "type": "string", "required": "bool", "passed": "bool", "skipped": "bool",
             "duration": "timedelta64[us]", "verified_by": "string", "error": "string", "output": "string",
             "notes": "string", "description": "string", "target": "string", "timestamp": "datetime64[us, UTC]",
         }  # fmt: skip
@@ -125,7 +125,7 @@ class TestTables:
         page = report(result("<b>", False, error="<script>", output="a & b", description="x < y"))._repr_html_()
         assert "<script>" not in page
         assert "&lt;script&gt;" in page
-        assert "<pre>a &amp; b</pre>" in page
+        assert ">a &amp; b</pre>" in page
 
 
 class TestCombine:
