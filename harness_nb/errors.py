@@ -332,6 +332,13 @@ class SampleMissingError(HarnessError):
         super().__init__(f"The sample project cannot be run here: {missing}. {remedy}")
 
 
+class LabMissingError(HarnessError):
+    """JupyterLab was to be opened where it, or what its views need, is not installed."""
+
+    def __init__(self, missing: list[str]) -> None:
+        super().__init__(f"There is no {', no '.join(missing)} here. Install it with: pip install 'harness-nb[lab]'")
+
+
 class NothingChosenError(HarnessError):
     """A question was to be answered without saying how."""
 
@@ -357,6 +364,23 @@ class AmbiguousQuestionError(HarnessError):
     def __init__(self, message_id: str, session_ids: Iterable[str]) -> None:
         ways = " or ".join(f"--session {quote(one)}" for one in session_ids)
         super().__init__(f"The question {message_id!r} is open in several sessions. Say which one is meant: {ways}.")
+
+
+class UnansweredQuestionError(HarnessError):
+    """Nobody is there, and no policy answers a question that is waited for; the work itself was not stopped.
+
+    ``question`` is its text, and ``asker`` the plan or the session that asks.
+    """
+
+    def __init__(self, question: str, *, asker: str, kind: str, reason: str = "", ways: Iterable[str] = ()) -> None:
+        self.question, self.asker = question, asker
+        why = f"its policy could not: {reason.rstrip('.')}" if reason else "no policy does"
+        policy = f"a policy that can: Policy(kind={kind!r}, do='approve'), or one in .orchestration/config.yaml"
+        lines = "".join(f"\n  {way}" for way in ways)
+        other = f". Or answer it from any shell, and wait again:{lines}" if lines else "."
+        super().__init__(
+            f"{asker} asks ({kind}): {question} Nobody is there to answer, and {why}. Give {policy}{other}"
+        )
 
 
 class UnknownStateError(HarnessError, ValueError):

@@ -101,9 +101,12 @@ def run(
     param: Annotated[list[str] | None, typer.Option(help="A parameter for the plans, name=value.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Do plans again that are complete.")] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Answer every question by policy: the recommended option, yes, done.")
+        bool, typer.Option("--yes", help="Nobody is there: answer all by policy: the recommended option, yes, done.")
     ] = False,
     trust: Annotated[bool, typer.Option("--trust", help="Trust the commands in this project's plans.")] = False,
+    lab: Annotated[
+        bool, typer.Option("--lab", help="Open the sample's quickstart in JupyterLab; with --yes, run it here first.")
+    ] = False,
 ) -> None:
     """Run a project's plans; exit status 0 when all passed, 1 when not, 130 when interrupted."""
     from harness_nb.cli.running import RunOrder, run_plans
@@ -115,7 +118,16 @@ def run(
         project=project, sample=sample, plans=names, worker=worker, max_parallel=max_parallel,
         params=_pairs(param), again=again, yes=yes, trust=trust,
     )  # fmt: skip
-    raise typer.Exit(run_plans(order))
+    if not lab:
+        raise typer.Exit(run_plans(order))
+    from harness_nb.cli.lab import open_lab, require_lab
+
+    if not sample:
+        raise typer.BadParameter("--lab opens the sample's quickstart: add --sample, or use `jupyter lab` as ever")
+    require_lab()
+    if yes and (failed := run_plans(order)):
+        raise typer.Exit(failed)
+    open_lab(project)
 
 
 @app.command()

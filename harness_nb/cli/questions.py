@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from harness_nb.orchestrator import answers
@@ -23,13 +22,12 @@ LEAVE = "abort and a reason ends the task; Ctrl-D leaves it open."
 def understand(question: MessageRecord, line: str) -> Reply | str:
     """Return what a typed line means for a question, or a sentence that says what could be typed."""
     kind, text = kind_of(question), line.strip()
-    word, _, rest = text.partition(" ")
-    word, rest = word.lower().rstrip(",:"), rest.strip()
-    if word == "abort" and "abort" not in _option_ids(question):
-        return Reply("abort", rest or "no reason given")
+    reason = answers.reason_to_abort(question, text)
+    if reason is not None:
+        return Reply("abort", reason)
     if kind == "decision":
         return _understand_decision(question, text)
-    said = answers.yes_or_no(question, word)
+    said, rest = answers.said_in(question, text)
     if said is True:
         return Reply("approve", notes=rest or None)
     if said is False and kind != "action":  # not done yet is no answer
@@ -42,13 +40,7 @@ def _understand_decision(question: MessageRecord, text: str) -> Reply | str:
     if not text:
         chosen = next((str(one["id"]) for one in options if one.get("recommended")), None)
         return Reply("option", chosen) if chosen else WAYS["decision"]
-    for number, one in enumerate(options, 1):
-        for name in (str(number), str(one["id"]), str(one.get("name") or one["id"])):
-            found = re.fullmatch(rf"{re.escape(name)}(?:[\s,:]+(.*))?", text, re.IGNORECASE | re.DOTALL)
-            if found:
-                return Reply("option", str(one["id"]), (found[1] or "").strip() or None)
+    found = answers.option_in(question, text)
+    if found is not None:
+        return Reply("option", found[0], found[1] or None)
     return f"There is no option {text.split()[0]!r}. {WAYS['decision']}"
-
-
-def _option_ids(question: MessageRecord) -> set[str]:
-    return {str(one["id"]).lower() for one in question.payload.get("options") or []}

@@ -16,8 +16,9 @@ from harness_nb.cli.keyboard import Keyboard, is_interactive
 from harness_nb.cli.opening import DOOR, plain_errors, project_root, read_documents
 from harness_nb.cli.trusting import require_trust
 from harness_nb.cli.views import PlainView, TerminalView, make_console
-from harness_nb.errors import NoPlansError
+from harness_nb.errors import NoPlansError, UnansweredQuestionError
 from harness_nb.harness import AsyncHarness
+from harness_nb.harness.attendance import attended
 from harness_nb.orchestrator import ACCEPT_ALL
 from harness_nb.sample import DEFAULT_FOLDER, prepare_sample
 from harness_nb.sessions import driver_named
@@ -57,7 +58,7 @@ def run_plans(order: RunOrder) -> int:
 
     Raises: what ``AsyncHarness.run`` raises, and what preparing the sample does.
     """
-    interactive = is_interactive()
+    interactive = is_interactive() and attended() is not False
     root = _prepare(order, interactive=interactive)
 
     async def drive() -> int:
@@ -126,7 +127,7 @@ class _Drive:
     async def _run(self) -> int:
         order = self.order
         report: RunReport | None = None
-        async with AsyncHarness(self.root, door=DOOR) as harness:
+        async with AsyncHarness(self.root, door=DOOR, attended=self._attended()) as harness:
             before = harness.store.runs.unfinished()
             run = await harness.run(
                 order.plans,
@@ -138,14 +139,47 @@ class _Drive:
             )
             if before is not None and before.id == run.id:
                 print(f"Going on with run {run.id}, which was left unfinished.", flush=True)  # noqa: T201
-            with self._watching:
-                report = await (self._at_terminal(harness, run) if self.interactive else self._in_lines(harness, run))
+            try:
+                with self._watching:
+                    report = await self._watch(harness, run)
+            except UnansweredQuestionError as error:
+                print(f"harness-nb: {error}", file=sys.stderr, flush=True)  # noqa: T201
             if report is None:
                 self._say_goodbye([one.plan_id for one in run.report.plans if one.state == "running"])
                 return NOT_PASSED
         if all(one.earlier for one in report.plans):
             print("\nEverything was complete before, so nothing was done. --again does it anew.")  # noqa: T201
         return PASSED if report.passed else NOT_PASSED
+
+    def _attended(self) -> bool | None:
+        """Whether somebody is there: not with ``--yes``, surely at a terminal, and else as the environment says."""
+        if self.order.yes:
+            return False
+        return True if self.interactive else None
+
+    async def _watch(self, harness: AsyncHarness, run: AsyncRun) -> RunReport:
+        """Show the run until it ends, or until it asks what nobody will answer.
+
+        Raises: UnansweredQuestionError.
+        """
+        unanswered: UnansweredQuestionError | None = None
+        report: RunReport | None = None
+
+        async def until_end_or_question() -> None:
+            nonlocal unanswered
+            try:
+                await run.wait()
+            except UnansweredQuestionError as error:
+                unanswered = error
+                tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(until_end_or_question)
+            report = await (self._at_terminal(harness, run) if self.interactive else self._in_lines(harness, run))
+        if unanswered is not None:
+            raise unanswered
+        assert report is not None
+        return report
 
     async def _at_terminal(self, harness: AsyncHarness, run: AsyncRun) -> RunReport:
         from harness_nb.cli.sheets import report_sheet
@@ -170,4 +204,5 @@ class _Drive:
         again = f"harness-nb run {quote(os.fspath(self.root))}"
         going = ", ".join(living)
         alive = f"What runs goes on by itself ({going})." if going else "Nothing is running now."
-        print(f"\nInterrupted. {alive} To go on with the run: {again}", file=sys.stderr, flush=True)  # noqa: T201
+        left = "Interrupted. " if self._signal else ""
+        print(f"\n{left}{alive} To go on with the run: {again}", file=sys.stderr, flush=True)  # noqa: T201

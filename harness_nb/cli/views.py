@@ -11,6 +11,7 @@ import anyio.to_thread
 from harness_nb.cli.opening import DOOR
 from harness_nb.cli.questions import understand
 from harness_nb.errors import AlreadyAnsweredError, HarnessError, QuestionExpiredError
+from harness_nb.sessions.host import any_of
 from harness_nb.store.messages import summary_of
 from harness_nb.views.questions import ASKS, asker_of, kind_of, question_text, respond_lines
 from harness_nb.views.snapshot import LOSSES, Observer, news_text
@@ -47,17 +48,7 @@ async def look_at_changes(
             return
         await anyio.sleep(PAUSE)
         with anyio.move_on_after(tick):
-            await _any(*changes)
-
-
-async def _any(*events: anyio.Event) -> None:
-    async def wait(event: anyio.Event) -> None:
-        await event.wait()
-        tasks.cancel_scope.cancel()
-
-    async with anyio.create_task_group() as tasks:
-        for event in events:
-            tasks.start_soon(wait, event)
+            await any_of(*changes)
 
 
 class PlainView:

@@ -11,7 +11,16 @@ import anyio
 import anyio.to_thread
 
 from harness_nb import errors
-from harness_nb.harness.arguments import command_of, environment_of, folder_of, names_of, params_of, states_of
+from harness_nb.harness.arguments import (
+    command_of,
+    environment_of,
+    folder_of,
+    names_of,
+    params_of,
+    policies_of,
+    states_of,
+)
+from harness_nb.harness.attendance import attended, require_answers
 from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession, _patience, only
 from harness_nb.harness.runs import options_of, prepare_run
 from harness_nb.harness.state import (
@@ -22,7 +31,9 @@ from harness_nb.harness.state import (
     write_quick_state,
 )
 from harness_nb.orchestrator import Desk, ask
+from harness_nb.orchestrator.answering import PolicyAnswers
 from harness_nb.orchestrator.attempts import task_message
+from harness_nb.orchestrator.policies import Rules
 from harness_nb.orchestrator.restore import choose_worker
 from harness_nb.protocol.records import SessionRecord
 from harness_nb.protocol.state import StateChange
@@ -32,9 +43,10 @@ from harness_nb.store import Store
 from harness_nb.store.locks import release
 from harness_nb.store.settings import unknown_settings
 from harness_nb.store.trust import is_trusted, set_trusted
+from harness_nb.views.frames import Frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -47,6 +59,7 @@ if TYPE_CHECKING:
     from harness_nb.protocol.records import MessageRecord, RunOptions
     from harness_nb.protocol.state import ProjectState
     from harness_nb.sessions.host import Changes
+    from harness_nb.views.picture import Plot
 
 T = TypeVar("T")
 
@@ -58,7 +71,11 @@ class AsyncHarness:
     by default the folder that the settings or ``HARNESS_CREDENTIALS_DIR`` name. ``door`` and ``actor`` are who
     answers, in the journal.
 
-    Raises: ProjectNotFoundError, NotAFolderError, UnwritableFolderError, JournalDamagedError.
+    ``policies`` answer what is asked here: by ``ask()``, by sessions that were started or are waited for here, and in
+    runs. A run's own come before them, those of ``config.yaml`` after them. ``attended`` is whether somebody is there
+    to be asked; without it, it is looked for at each call (see ``attendance``).
+
+    Raises: ProjectNotFoundError, NotAFolderError, UnwritableFolderError, JournalDamagedError, UnusableArgumentError.
     """
 
     def __init__(
@@ -69,6 +86,8 @@ class AsyncHarness:
         credentials: CredentialProvider | None = None,
         door: str = "python",
         actor: str | None = None,
+        policies: Sequence[Policy] = (),
+        attended: bool | None = None,
     ) -> None:
         root = Path(project).expanduser().resolve()
         if not root.is_dir():
@@ -82,6 +101,11 @@ class AsyncHarness:
         self._tasks: TaskGroup | None = None
         self._run: AsyncRun | None = None
         self._failure: Exception | None = None
+        self.policies = policies_of(policies)
+        self._told = attended
+        self._mine: set[str] = set()
+        self._answering = False
+        self.notice()
         if trust:
             self.trust()
 
@@ -89,6 +113,7 @@ class AsyncHarness:
         tasks = anyio.create_task_group()
         self._tasks = await tasks.__aenter__()
         self._failure = None
+        self._mine, self._answering = set(), False
         await tasks.start(self._serve)
         return self
 
@@ -141,6 +166,7 @@ class AsyncHarness:
         Raises: UntrustedProjectError for a plan, UnknownPlanError, UnknownWorkerError, UnsuitableWorkerError,
         CommandNotFoundError, WorkingFolderNotFoundError, MissingCommandError, NotResumableError, UnusableArgumentError.
         """
+        self.notice()
         words, given = command_of(command), params_of(params)
         env, env_credentials = environment_of("env", env), environment_of("env_credentials", env_credentials)
         folder = folder_of(working_dir or ".")
@@ -168,6 +194,7 @@ class AsyncHarness:
             session, assignment, env=env, credentials=env_credentials, before_launch=assign,
             actor=self.actor, door=self.door,
         )  # fmt: skip
+        self.answer_for(session.id)
         return AsyncSession(self, session.id)
 
     async def _resume(self, session_id: str) -> AsyncSession:
@@ -334,10 +361,53 @@ class AsyncHarness:
         ``kind`` is ``verification`` (what_built, how_to_verify), ``decision`` (decision, context, options),
         ``action`` (action, instructions, reason) or ``credentials`` (service, env_vars, reason, context).
 
-        Raises: UnknownMessageKindError, InvalidMessageError.
+        Raises: UnknownMessageKindError, InvalidMessageError; UnansweredQuestionError where nobody is there and no
+        policy answers, and then the question is not open any more.
         """
-        self._open  # noqa: B018 — an error when it is closed
-        return await ask(self.host, kind, payload)
+        self.notice()
+        session_id = f"ask-{self.store.new_id()[:8]}"
+        self.answer_for(session_id)
+        return await ask(self.host, kind, payload, session_id=session_id, refuse=self._refuse)
+
+    def _refuse(self, question: MessageRecord) -> None:
+        rules = self.rules
+        if rules.attended is False:
+            require_answers(self.store, [question], rules, shell=False)
+
+    # --- who answers -------------------------------------------------------------------------
+
+    def notice(self) -> bool | None:
+        """Look whether somebody is there to be asked, as the caller's cell has it, and keep that."""
+        self.attended = attended() if self._told is None else self._told
+        return self.attended
+
+    @property
+    def rules(self) -> Rules:
+        """Who answers for what is asked here outside of runs; reads the settings."""
+        return Rules((*self.policies, *self.store.config().policies), self.attended)
+
+    def answer_for(self, session_id: str) -> None:
+        """Answer a session's questions by policy from now on; one of a run is left to that run.
+
+        Raises: HarnessClosedError.
+        """
+        tasks = self._open
+        self._mine.add(session_id)
+        if not self._answering:  # begun when there is something to answer for: who only looks answers nothing
+            self._answering = True
+            tasks.start_soon(PolicyAnswers(self.host, self.desk, lambda: self.rules, self._answers_for).serve)
+
+    def _answers_for(self, session_id: str) -> bool:
+        if session_id not in self._mine or self.store.sessions.get(session_id).run_id is not None:
+            return False
+        return self._run is None or self._run.ended or not self._run.carries(session_id)
+
+    async def keep(self, service: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have something go on beside everything else until it ends or the harness is closed.
+
+        Raises: HarnessClosedError.
+        """
+        self._open.start_soon(service)
 
     async def announced(self, change: Callable[[], T]) -> T:
         """Make a change in a worker thread and wake everyone who waits."""
@@ -399,23 +469,36 @@ class AsyncHarness:
     ) -> AsyncRun:
         """Run the project's plans, or those named or given, and return a handle at once.
 
-        An unfinished run whose process died goes on. ``again`` does plans again that are complete.
+        An unfinished run whose process died goes on. ``again`` does plans again that are complete. ``policies`` answer
+        before those of the harness and of ``config.yaml``; those without ``after`` leave it to whoever is there.
 
         Raises: UntrustedProjectError, SecondRunError, NoPlansError, UnknownPlanError, UnknownWorkerError,
         UnusableArgumentError.
         """
         tasks = self._open
         options = options_of(
-            plans, worker=worker, max_parallel=max_parallel, params=params, again=again, policies=policies
-        )
+            plans, worker=worker, max_parallel=max_parallel, params=params, again=again,
+            policies=(*policies_of(policies), *self.policies), attended=self.notice(),
+        )  # fmt: skip
         await anyio.to_thread.run_sync(self._require_trust, options)
         runner = await anyio.to_thread.run_sync(prepare_run, self.host, self.desk, options, self.door)
         for text in await anyio.to_thread.run_sync(unknown_settings, self.store.layout):
             warnings.warn(text, errors.UnknownSettingWarning, stacklevel=2)
-        run = AsyncRun(runner, self.closed_by)
+        run = AsyncRun(self, runner)
         tasks.start_soon(run.drive, self._let_go)
         self._run = run
         return run
+
+    @property
+    def frames(self) -> Frames:
+        """Sessions, messages, plans and events as DataFrames; plain calls that read the journal."""
+        return Frames(self.store, lambda: read_state(self.store))
+
+    async def graph(self) -> Plot:
+        """Return the plan graph as documents and journal have it now."""
+        from harness_nb.harness.plots import graph_of_project  # drawing is not for every import
+
+        return await anyio.to_thread.run_sync(graph_of_project, self.store)
 
     @property
     def current_run(self) -> AsyncRun | None:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import anyio
 
 from harness_nb.errors import HarnessClosedError
+from harness_nb.harness.arguments import policies_of
 from harness_nb.harness.asynchronous import AsyncHarness
+from harness_nb.harness.display import Board, Displayed, waiting
 from harness_nb.harness.loop_thread import loop_thread
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from harness_nb.protocol.records import MessageRecord, SessionRecord
     from harness_nb.protocol.state import ProjectState, StateChange
     from harness_nb.sessions import Output
+    from harness_nb.views.frames import Frames
+    from harness_nb.views.picture import Plot
 
 
 def _call(function: Callable[..., Coroutine[Any, Any, Any]], *values: Any, **named: Any) -> Any:
@@ -37,7 +41,7 @@ def _call(function: Callable[..., Coroutine[Any, Any, Any]], *values: Any, **nam
         return loop_thread().call(lambda: function(*values, **named))
     except HarnessClosedError:
         twin = function.__self__  # type: ignore[attr-defined]
-        raise getattr(twin, "_harness", twin).closed_by() from None
+        raise getattr(twin, "harness", twin).closed_by() from None
 
 
 class _Awaitable:
@@ -51,7 +55,7 @@ class _Awaitable:
         raise NotImplementedError
 
 
-class Session(_Awaitable):
+class Session(_Awaitable, Displayed):
     """A session: a worker in a process of its own. ``await`` it, or ``wait()``, for its end."""
 
     def __init__(self, twin: AsyncSession) -> None:
@@ -92,9 +96,11 @@ class Session(_Awaitable):
     def wait(self, timeout: float | None = None) -> SessionRecord:
         """Block until the session has ended, and return how it went.
 
-        Raises: TimeoutError; the session goes on.
+        Raises: TimeoutError, and UnansweredQuestionError where nobody is there and no policy answers what it asks;
+        the session goes on.
         """
-        record: SessionRecord = _call(self._twin.wait, timeout)
+        with waiting(self._twin.harness):
+            record: SessionRecord = _call(self._twin.wait, timeout)
         return record
 
     async def _end(self) -> SessionRecord:
@@ -104,7 +110,7 @@ class Session(_Awaitable):
         return repr(self._twin)
 
 
-class Question:
+class Question(Displayed):
     """A message of a worker that waits for an answer."""
 
     def __init__(self, twin: AsyncQuestion) -> None:
@@ -114,7 +120,9 @@ class Question:
         self.type, self.payload = twin.type, twin.payload
 
     def answer(self, value: Any, *, rationale: str | None = None) -> MessageRecord:
-        """Answer with a plain value: an option's id or name, yes or no, or a person's words.
+        """Answer with a plain value, as it is typed at a terminal: an option, yes or no, or a person's own words.
+
+        Notes may follow: ``"pass well done"``, ``"fail too slow"``, ``"sqlite it is small"``.
 
         Raises: UnknownOptionError, AlreadyAnsweredError, QuestionExpiredError.
         """
@@ -149,7 +157,7 @@ class Question:
         return repr(self._twin)
 
 
-class Run(_Awaitable):
+class Run(_Awaitable, Displayed):
     """A run of the project's plans. ``await`` it, or ``wait()``, for its end; letting go of it stops nothing."""
 
     def __init__(self, twin: AsyncRun) -> None:
@@ -169,15 +177,27 @@ class Run(_Awaitable):
     def wait(self, timeout: float | None = None) -> RunReport:
         """Block until the run has ended, and return its report; an interrupt ends only the waiting.
 
-        Raises: TimeoutError; the run goes on.
+        Raises: TimeoutError, and UnansweredQuestionError where nobody is there and no policy answers what is asked;
+        the run goes on.
         """
-        report: RunReport = _call(self._twin.wait, timeout)
+        with waiting(self._twin.harness):
+            report: RunReport = _call(self._twin.wait, timeout)
         return report
 
     def stop(self) -> RunReport:
         """End the run's sessions, start nothing more, and return the report."""
         report: RunReport = _call(self._twin.stop)
         return report
+
+    def graph(self) -> Plot:
+        """Return the plan graph as it stands in this run."""
+        plot: Plot = _call(self._twin.graph)
+        return plot
+
+    def gantt(self) -> Plot:
+        """Return when each plan was queued, ran, waited for a person and was verified, until now or the run's end."""
+        plot: Plot = _call(self._twin.gantt)
+        return plot
 
     async def _end(self) -> RunReport:
         return await self._twin.wait()
@@ -186,12 +206,18 @@ class Run(_Awaitable):
         return repr(self._twin)
 
 
-class Harness:
+class Harness(Displayed):
     """One project, opened; the same project opened again in this process is the same harness.
 
     ``trust`` lets commands from the project's plans run, from now on. ``credentials`` is where values are looked up.
 
-    Raises: ProjectNotFoundError, NotAFolderError, UnwritableFolderError, JournalDamagedError.
+    ``policies`` answer what is asked here: by ``ask()``, by sessions that were started or are waited for here, and in
+    runs. A run's own come before them, those of ``config.yaml`` after them; given again they replace the earlier ones,
+    for what is asked from then on and not for a run that goes on. With somebody there, those without ``after`` leave
+    a question to them; with nobody there (nbval, nbclient, papermill, ``HARNESS_UNATTENDED=1``), what no policy answers
+    ends the waiting with an UnansweredQuestionError.
+
+    Raises: ProjectNotFoundError, NotAFolderError, UnwritableFolderError, JournalDamagedError, UnusableArgumentError.
     """
 
     _opened: ClassVar[dict[Path, Harness]] = {}
@@ -205,17 +231,22 @@ class Harness:
         trust: bool = False,
         credentials: CredentialProvider | None = None,
         door: str = "python",
+        policies: Sequence[Policy] | None = None,
     ) -> Self:
         """Return the harness of this project, opened once per process."""
         root = Path(project).expanduser().resolve()
+        given = None if policies is None else policies_of(policies)
         with cls._opening:
             found = cls._opened.get(root)
             if found is None or found._served.done():
                 found = super().__new__(cls)
                 found._start(root, credentials, door)
-                cls._opened[root] = found
+            cls._opened.pop(root, None)
+            cls._opened[root] = found
         if credentials is not None:
             found._twin.desk.use(credentials)
+        if given is not None:
+            found._twin.policies = given
         if trust:
             found.trust()
         assert isinstance(found, cls)
@@ -238,6 +269,12 @@ class Harness:
         ready.wait()
         if self._served.done():
             self._served.result()
+
+    @classmethod
+    def opened_last(cls) -> Harness | None:
+        """Return the harness that this process opened last and that is still open, or None."""
+        with cls._opening:
+            return next((one for one in reversed(cls._opened.values()) if not one._served.done()), None)
 
     def close(self) -> None:
         """Let go of the project; its sessions go on, and a run goes on when it is started again."""
@@ -381,9 +418,11 @@ class Harness:
         ``kind`` is ``verification`` (what_built, how_to_verify), ``decision`` (decision, context, options),
         ``action`` (action, instructions, reason) or ``credentials`` (service, env_vars, reason, context).
 
-        Raises: UnknownMessageKindError, InvalidMessageError.
+        Raises: UnknownMessageKindError, InvalidMessageError; UnansweredQuestionError where nobody is there and no
+        policy answers, and then the question is not open any more.
         """
-        record: MessageRecord = _call(self._twin.ask, kind, **payload)
+        with waiting(self._twin):
+            record: MessageRecord = _call(self._twin.ask, kind, **payload)
         return record
 
     # --- project -----------------------------------------------------------------------------
@@ -431,7 +470,8 @@ class Harness:
     ) -> Run:
         """Run the project's plans, or those named or given, and return a handle at once.
 
-        An unfinished run whose process died goes on. ``again`` does plans again that are complete.
+        An unfinished run whose process died goes on. ``again`` does plans again that are complete. ``policies`` answer
+        before those of the harness and of ``config.yaml``; those without ``after`` leave it to whoever is there.
 
         Raises: UntrustedProjectError, SecondRunError, NoPlansError, UnknownPlanError, UnknownWorkerError,
         UnusableArgumentError.
@@ -446,6 +486,21 @@ class Harness:
             policies=policies,
         )
         return Run(twin)
+
+    @property
+    def frames(self) -> Frames:
+        """Sessions, messages, plans and events as DataFrames."""
+        return self._twin.frames
+
+    def graph(self) -> Plot:
+        """Return the plan graph as documents and journal have it now."""
+        plot: Plot = _call(self._twin.graph)
+        return plot
+
+    @property
+    def board(self) -> Board:
+        """The control room: shown, it stays up to date whatever runs come and go."""
+        return Board(self._twin)
 
     def __repr__(self) -> str:
         return f"Harness({str(self.root)!r})"

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
+from harness_nb.harness.attendance import require_answers
 from harness_nb.orchestrator import answers
+from harness_nb.orchestrator.policies import rules_of_run
 from harness_nb.sessions import Output, ask_shim, read_output
 from harness_nb.views.questions import question_text
 
@@ -17,22 +19,24 @@ if TYPE_CHECKING:
 
     from harness_nb.harness.asynchronous import AsyncHarness
     from harness_nb.orchestrator.run import Runner
+    from harness_nb.plans import Project
     from harness_nb.protocol.outcome import RunReport
     from harness_nb.protocol.records import MessageRecord, SessionRecord
     from harness_nb.sessions.host import Changes
+    from harness_nb.views.picture import Plot
 
 
 class AsyncSession:
     """A session: a worker in a process of its own. Awaiting it waits for its end."""
 
     def __init__(self, harness: AsyncHarness, session_id: str) -> None:
-        self._harness = harness
+        self.harness = harness
         self.id = session_id
 
     @property
     def record(self) -> SessionRecord:
         """The session as the journal knows it now."""
-        return self._harness.store.sessions.get(self.id)
+        return self.harness.store.sessions.get(self.id)
 
     @property
     def state(self) -> str:
@@ -41,7 +45,7 @@ class AsyncSession:
 
     def output(self, lines: int | None = 100, since: int | None = None) -> Output:
         """Return the last lines that the worker printed, or all since a place in bytes."""
-        return read_output(self._harness.store.layout.session(self.id).output, lines=lines, since=since)
+        return read_output(self.harness.store.layout.session(self.id).output, lines=lines, since=since)
 
     async def send(self, text: str) -> None:
         """Type text at the worker's terminal; a line ends with a newline.
@@ -66,32 +70,44 @@ class AsyncSession:
 
     async def stop(self, grace: float = 5.0) -> SessionRecord:
         """End the worker's processes; what still lives after ``grace`` seconds is killed."""
-        return await self._harness.host.end(self.id, by="stop", grace=grace)
+        return await self.harness.host.end(self.id, by="stop", grace=grace)
 
     async def wait(self, timeout: float | None = None) -> SessionRecord:
         """Wait for the session's end and return how it went.
 
-        Raises: TimeoutError; the session goes on.
+        Raises: TimeoutError, and UnansweredQuestionError where nobody is there and no policy answers what it asks;
+        the session goes on.
         """
         record = await anyio.to_thread.run_sync(lambda: self.record)
         if not record.live:
             return record
+        alone = self.harness.notice() is False
+        if record.run_id is None:
+            self.harness.answer_for(self.id)
         with _patience(timeout, f"session {self.id} goes on"):
-            return await self._ended()
+            return await self._ended(alone=alone)
 
-    async def _ended(self) -> SessionRecord:
+    async def _ended(self, *, alone: bool) -> SessionRecord:
         while True:
-            changed = self._harness.changes.next
+            changed = self.harness.changes.next
             record = await anyio.to_thread.run_sync(lambda: self.record)
             if not record.live:
                 return record
+            if alone:
+                await anyio.to_thread.run_sync(self._require_answers, record)
             await changed.wait()
+
+    def _require_answers(self, record: SessionRecord) -> None:
+        store = self.harness.store
+        run = next((one for one in store.runs.select() if one.id == record.run_id), None)
+        rules = rules_of_run(run.options, store.config()) if run else self.harness.rules
+        require_answers(store, store.messages.pending(self.id), rules)
 
     def __await__(self) -> Generator[Any, None, SessionRecord]:
         return self.wait().__await__()
 
     async def _order(self, **message: Any) -> None:
-        folder = self._harness.store.layout.session(self.id)
+        folder = self.harness.store.layout.session(self.id)
         await anyio.to_thread.run_sync(lambda: ask_shim(folder, **message))
 
     def __repr__(self) -> str:
@@ -104,7 +120,7 @@ class AsyncQuestion:
     """A message of a worker that waits for an answer."""
 
     def __init__(self, harness: AsyncHarness, record: MessageRecord) -> None:
-        self._harness = harness
+        self.harness = harness
         self.record = record
         self.id = record.id
         self.session_id = record.session_id
@@ -112,11 +128,13 @@ class AsyncQuestion:
         self.payload = record.payload
 
     async def answer(self, value: Any, *, rationale: str | None = None) -> MessageRecord:
-        """Answer with a plain value: an option's id or name, yes or no, or a person's words.
+        """Answer with a plain value, as it is typed at a terminal: an option, yes or no, or a person's own words.
+
+        Notes may follow: ``"pass well done"``, ``"fail too slow"``, ``"sqlite it is small"``.
 
         Raises: UnknownOptionError, AlreadyAnsweredError, QuestionExpiredError.
         """
-        harness = self._harness
+        harness = self.harness
 
         def answer() -> MessageRecord:
             return harness.desk.answer(self.record, value, actor=harness.actor, door=harness.door, notes=rationale)
@@ -128,7 +146,7 @@ class AsyncQuestion:
 
         Raises: CredentialsNotFoundError, AlreadyAnsweredError, QuestionExpiredError.
         """
-        harness = self._harness
+        harness = self.harness
 
         def approve() -> MessageRecord:
             return harness.desk.approve(self.record, actor=harness.actor, door=harness.door, notes=notes)
@@ -150,7 +168,7 @@ class AsyncQuestion:
         return await self._settle(answers.abort(self.record, reason, should_retry=should_retry))
 
     async def _settle(self, answer: answers.Answer) -> MessageRecord:
-        harness = self._harness
+        harness = self.harness
 
         def settle() -> MessageRecord:
             return harness.desk.settle(self.record, answer, actor=harness.actor, door=harness.door)
@@ -164,9 +182,9 @@ class AsyncQuestion:
 class AsyncRun:
     """A run of the project's plans. Awaiting it waits for its end; letting go of it stops nothing."""
 
-    def __init__(self, runner: Runner, closed_by: Callable[[], BaseException]) -> None:
+    def __init__(self, harness: AsyncHarness, runner: Runner) -> None:
+        self.harness = harness
         self._runner = runner
-        self.closed_by = closed_by
         self._ended = anyio.Event()
         self._error: BaseException | None = None
         self.id = runner.record.id
@@ -175,6 +193,11 @@ class AsyncRun:
     def report(self) -> RunReport:
         """Where each plan stands; final once the run has ended."""
         return self._runner.report
+
+    @property
+    def project(self) -> Project:
+        """The plans as this run read them, and their graph."""
+        return self._runner.project
 
     @property
     def changes(self) -> Changes:
@@ -189,14 +212,35 @@ class AsyncRun:
     async def wait(self, timeout: float | None = None) -> RunReport:
         """Wait for the run's end and return its report.
 
-        Raises: TimeoutError, and the run goes on; HarnessClosedError when the harness was closed meanwhile.
+        Raises: TimeoutError, and UnansweredQuestionError where nobody is there and no policy answers what is asked:
+        the run goes on; HarnessClosedError when the harness was closed meanwhile.
         """
         if not self.ended:
+            here = self.harness.notice()
+            alone = (self._runner.record.options.attended if here is None else here) is False
             with _patience(timeout, f"run {self.id} goes on"):
-                await self._ended.wait()
+                await (self._end_or_question() if alone else self._ended.wait())
         if self._error is not None:
             raise self._error
         return self.report
+
+    async def _end_or_question(self) -> None:
+        """Wait for the end, and look at what is open each time that something changed."""
+        changes = self.harness.host.changes
+        while not self.ended:
+            changed = changes.next
+            await anyio.to_thread.run_sync(self._require_answers)
+            if not self.ended:
+                await changed.wait()
+
+    def _require_answers(self) -> None:
+        store, runner = self.harness.store, self._runner
+        open_here = [one for one in store.messages.pending() if self.carries(one.session_id)]
+        require_answers(store, open_here, rules_of_run(runner.record.options, runner.config))
+
+    def carries(self, session_id: str) -> bool:
+        """Whether a session is of this run."""
+        return self._runner.carries(session_id)
 
     def __await__(self) -> Generator[Any, None, RunReport]:
         return self.wait().__await__()
@@ -206,6 +250,18 @@ class AsyncRun:
         await self._runner.stop()
         return await self.wait()
 
+    async def graph(self) -> Plot:
+        """Return the plan graph as it stands in this run."""
+        from harness_nb.harness.plots import graph_of_run  # drawing is not for every import
+
+        return await anyio.to_thread.run_sync(graph_of_run, self._runner)
+
+    async def gantt(self) -> Plot:
+        """Return when each plan was queued, ran, waited for a person and was verified, until now or the run's end."""
+        from harness_nb.harness.plots import gantt_of_run
+
+        return await anyio.to_thread.run_sync(gantt_of_run, self._runner)
+
     async def drive(self, on_end: Callable[[], None]) -> None:
         """Do the run; for the harness that made it."""
         try:
@@ -213,12 +269,13 @@ class AsyncRun:
         except Exception as error:
             self._error = only(error)
         except BaseException:
-            self._error = self.closed_by()
+            self._error = self.harness.closed_by()
             raise
         finally:
             on_end()
             self._ended.set()
             self._runner.changes.happened()
+            self.harness.host.changes.happened()
 
     def __repr__(self) -> str:
         return f"<run {self.id}: {self.report.headline}>"

@@ -33,6 +33,7 @@ def options_of(
     params: Mapping[str, Any] | None,
     again: bool,
     policies: Sequence[Policy],
+    attended: bool | None = None,
 ) -> RunOptions:
     """Return a run's options as they are stored.
 
@@ -48,6 +49,7 @@ def options_of(
         params=params_of(params),
         again=again,
         policies=policies_of(policies),
+        attended=attended,
         inline_plans=tuple(one.to_wire() for one in chosen or () if isinstance(one, Plan)),
     )
 
@@ -113,7 +115,12 @@ def _goes_on(earlier: RunOptions, now: RunOptions) -> bool:
 
 
 def _with_news(earlier: RunOptions, now: RunOptions) -> RunOptions:
-    """What an unfinished run is to go on with: how many at a time and who answers may differ from before."""
+    """What an unfinished run is to go on with: how many at a time and who answers may differ from before.
+
+    Whoever knows whether somebody is there knows better than who began it; who does not know leaves it as it was.
+    """
     return earlier.replace(
-        max_parallel=now.max_parallel or earlier.max_parallel, policies=now.policies or earlier.policies
+        max_parallel=now.max_parallel or earlier.max_parallel,
+        policies=now.policies or earlier.policies,
+        attended=earlier.attended if now.attended is None else now.attended,
     )

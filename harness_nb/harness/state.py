@@ -26,9 +26,9 @@ def open_project(store: Store) -> Project:
     return load_project(store.layout.root, config.spec_dir, config.phase_order)
 
 
-def read_state(store: Store) -> ProjectState:
-    """Return what is known of the project now."""
-    project = open_project(store)
+def read_state(store: Store, project: Project | None = None) -> ProjectState:
+    """Return what is known of the project now; its documents are read, unless ``project`` is what they say."""
+    project = project or open_project(store)
     newest = _newest_attempts(store)
     unfinished = store.runs.unfinished()
     held = _held(project, (unfinished.options.worker if unfinished else None) or store.config().worker)

@@ -1,4 +1,8 @@
-"""Answering by policy while a run goes on: at once, or when a question has waited long enough."""
+"""Answering by policy: at once, or when a question has waited long enough.
+
+Each question has one who answers for it: the run that its session belongs to, or else the harness that asked it or that
+started its session. So two with other rules never contradict each other, and whoever only looks answers nothing.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,16 @@ import anyio.to_thread
 
 from harness_nb.errors import AlreadyAnsweredError, HarnessError, QuestionExpiredError
 from harness_nb.orchestrator import answers
-from harness_nb.orchestrator.policies import acts_alone, due_at, policy_for
+from harness_nb.orchestrator.policies import Rules, acts_alone, prospect
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable
 
     from harness_nb.orchestrator.desk import Desk
     from harness_nb.protocol.files import Policy
     from harness_nb.protocol.records import MessageRecord
     from harness_nb.sessions.host import SessionHost
+    from harness_nb.store import Store
 
 POLICY = "policy"
 """Who answers, as the journal and the worker read it."""
@@ -27,13 +32,23 @@ LOOK_AGAIN = 1.0
 
 
 class PolicyAnswers:
-    """Applies policies to every open question of the project, the first match to each."""
+    """Applies policies to open questions, the first match to each.
 
-    def __init__(self, host: SessionHost, desk: Desk, policies: Sequence[Policy]) -> None:
+    ``rules`` are looked up each time, and ``mine`` says which sessions' questions they are for: without it, all.
+    """
+
+    def __init__(
+        self,
+        host: SessionHost,
+        desk: Desk,
+        rules: Callable[[], Rules],
+        mine: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self._host = host
         self._store = host.store
         self._desk = desk
-        self._policies = policies
+        self._rules = rules
+        self._mine = mine
         self._told: set[int] = set()
 
     async def serve(self) -> None:
@@ -52,19 +67,24 @@ class PolicyAnswers:
 
     def apply(self) -> float | None:
         """Answer what is due now, and return the seconds until the next is."""
-        waits = []
-        for question in self._store.messages.pending():
-            policy = policy_for(question, self._policies)
-            if policy is None or policy.do == "wait":
-                continue
-            left = (due_at(question, policy) - self._store.clock()).total_seconds()
-            if left > 0:
-                waits.append(left)
-            elif acts_alone(policy):
-                self._answer(question, policy)
-            else:
-                self._say_once("reminder", question)
+        questions = [one for one in self._store.messages.pending() if self._mine(one.session_id)]
+        rules = self._rules() if questions else Rules()
+        waits = [left for one in questions if (left := self._act(one, rules)) is not None]
         return min(waits) if waits else None
+
+    def _act(self, question: MessageRecord, rules: Rules) -> float | None:
+        """Do what is due with a question, or return the seconds until it is."""
+        ahead = prospect(question, rules)
+        if ahead.policy is None or ahead.at is None:
+            return None
+        left = (ahead.at - self._store.clock()).total_seconds()
+        if left > 0:
+            return left
+        if acts_alone(ahead.policy):
+            self._answer(question, ahead.policy)
+        else:
+            self._say_once("reminder", question)
+        return None
 
     def _answer(self, question: MessageRecord, policy: Policy) -> None:
         try:
@@ -84,3 +104,15 @@ class PolicyAnswers:
             self._told.add(question.seq)
             self._store.events.add(kind, session_id=question.session_id, data={"question": question.id, **data})
             self._store.ring()
+
+
+def unanswerable(store: Store, questions: Iterable[MessageRecord], rules: Rules) -> tuple[MessageRecord, str] | None:
+    """Return the first question that nobody will answer where nobody is there, and why its policy could not."""
+    for question in questions:
+        if not prospect(question, rules).covered:
+            return question, ""
+        failed = store.events.select(kind="policy_failed", session_id=question.session_id)
+        reason = next((str(one.data.get("reason")) for one in failed if one.data.get("question") == question.id), None)
+        if reason is not None:
+            return question, reason
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from harness_nb.errors import UnknownOptionError, WrongAnswerTypeError
@@ -22,9 +23,40 @@ LETTERS = {
 """The first letters of each kind's own words: pass and fail, done, allow and deny."""
 
 
+def said_in(question: MessageRecord, text: str) -> tuple[bool | None, str]:
+    """Return what words say to a question, at every door: yes, no or None for a person's own, and what follows that."""
+    word, _, rest = text.strip().partition(" ")
+    said = yes_or_no(question, word)
+    return said, rest.strip() if said is not None else text.strip()
+
+
+def option_in(question: MessageRecord, text: str) -> tuple[str, str] | None:
+    """Return the id of the option that words begin with, by id, name or number, and the reason behind it."""
+    options, text = question.payload.get("options") or [], text.strip()
+    for one in options:  # a whole id or name comes before a number that happens to be the same
+        if text.lower() in (str(one["id"]).lower(), str(one.get("name") or one["id"]).lower()):
+            return str(one["id"]), ""
+    for number, one in enumerate(options, 1):
+        for name in (str(number), str(one["id"]), str(one.get("name") or one["id"])):
+            found = re.fullmatch(rf"{re.escape(name)}(?:[\s,:]+(.*))?", text, re.IGNORECASE | re.DOTALL)
+            if found:
+                return str(one["id"]), (found[1] or "").strip()
+    return None
+
+
+def reason_to_abort(question: MessageRecord, text: str) -> str | None:
+    """Return why the task is to end, where words say that it is; an option of that name is none such."""
+    word, _, rest = text.strip().partition(" ")
+    names = {str(one["id"]).lower() for one in question.payload.get("options") or []}
+    free = question.type == "decision_needed" and not names  # there every word is somebody's own
+    if word.lower().rstrip(",:") != "abort" or "abort" in names or free:
+        return None
+    return rest.strip() or "no reason given"
+
+
 def yes_or_no(question: MessageRecord, word: str) -> bool | None:
-    """Return what a word says to a question, at every door: yes, no, or None for a person's own words."""
-    word = word.strip().lower()
+    """Return what a word says to a question: yes, no, or None for a person's own words."""
+    word = word.strip().lower().rstrip(",:")
     if word in YES or word in NO:
         return word in YES
     return LETTERS.get(question.type, {}).get(word)
@@ -94,21 +126,31 @@ def recommended_option(question: MessageRecord) -> str:
 def answer(question: MessageRecord, value: Any, *, actor: str, notes: str | None = None) -> Answer:
     """Answer with a plain value: an option for a decision, yes or no (or words) for the others.
 
-    Words that are neither yes nor no are a person's notes: what is wrong for a verification, what was done for an
-    action.
+    What follows the option, the yes or the no are notes: ``"pass well done"``, ``"fail too slow"``, ``"pg for its
+    types"``; ``"abort"`` and a reason ends the task. Words that begin with none of these are a person's own: what is
+    wrong for a verification, what was done for an action.
 
     Raises: UnknownOptionError.
     """
+    text = str(value)
+    reason = reason_to_abort(question, text)
+    if reason is not None:
+        return abort(question, _joined(reason, notes))
     if question.type == "decision_needed":
-        return decision(question, str(value), rationale=notes)
-    said = yes_or_no(question, str(value))
+        option, behind = option_in(question, text) or (text, "")
+        return decision(question, option, rationale=_joined(behind, notes) or None)
+    said, rest = said_in(question, text)
     if said is True:
-        return approval(question, actor=actor, notes=notes)
+        return approval(question, actor=actor, notes=_joined(rest, notes) or None)
     if said is False:
-        return rejection(question, notes or "no reason given")
+        return rejection(question, _joined(rest, notes) or "no reason given")
     if question.type == "action_needed":
-        return approval(question, actor=actor, notes=str(value))
-    return rejection(question, str(value))
+        return approval(question, actor=actor, notes=_joined(text, notes))
+    return rejection(question, _joined(text, notes))
+
+
+def _joined(*parts: str | None) -> str:
+    return ". ".join(part for part in parts if part)
 
 
 def _common(question: MessageRecord) -> dict[str, Any]:

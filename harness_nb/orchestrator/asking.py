@@ -12,7 +12,7 @@ from harness_nb.protocol.messages import parse_worker_message
 from harness_nb.protocol.records import SessionRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from harness_nb.protocol.records import MessageRecord
     from harness_nb.sessions.host import SessionHost
@@ -28,10 +28,13 @@ async def ask(
     plan_id: str | None = None,
     phase: str = "",
     run_id: str | None = None,
+    session_id: str | None = None,
+    refuse: Callable[[MessageRecord], None] | None = None,
 ) -> MessageRecord:
     """Ask a person (or a policy) and return the answer; ``kind`` is a checkpoint's or a message's type.
 
-    The question is open while this process lives and waits; it expires with it.
+    The question is open while this process lives and waits; it expires with it. ``refuse`` is called in a worker thread
+    each time that there is no answer yet, and ends the waiting by an error of its own.
 
     Raises: UnknownMessageKindError, InvalidMessageError, QuestionExpiredError when somebody ended the session.
     """
@@ -40,7 +43,7 @@ async def ask(
         raise UnknownMessageKindError(kind, KINDS)
     store = host.store
     session = SessionRecord(
-        id=f"{plan_id or 'ask'}-{store.new_id()[:8]}",
+        id=session_id or f"{plan_id or 'ask'}-{store.new_id()[:8]}",
         worker="python",
         run_id=run_id,
         plan_id=plan_id,
@@ -66,7 +69,7 @@ async def ask(
     await anyio.to_thread.run_sync(begin)
     try:
         await host.announce()
-        answer = await _answer_to(host, message.id)
+        answer = await _answer_to(host, message.id, session.id, refuse)
     except BaseException:
         with anyio.CancelScope(shield=True):
             host.close_python(session.id, state="failed", reason="nobody waits for the answer any more")
@@ -77,14 +80,19 @@ async def ask(
     return answer
 
 
-async def _answer_to(host: SessionHost, message_id: str) -> MessageRecord:
+async def _answer_to(
+    host: SessionHost, message_id: str, session_id: str, refuse: Callable[[MessageRecord], None] | None
+) -> MessageRecord:
     store = host.store
 
     def look() -> MessageRecord | None:
-        question = store.messages.get(message_id)
+        question = store.messages.get(message_id, session_id)
         if question.status == "expired":
             raise QuestionExpiredError(message_id)
-        return store.messages.take(question.session_id, message_id)
+        answer = store.messages.take(session_id, message_id)
+        if answer is None and question.status == "pending" and refuse is not None:
+            refuse(question)
+        return answer
 
     while True:
         changed = host.changes.next

@@ -20,6 +20,7 @@ from harness_nb.errors import HarnessError
 from harness_nb.orchestrator.answering import PolicyAnswers
 from harness_nb.orchestrator.attempts import next_attempt, task_message
 from harness_nb.orchestrator.judging import Judge
+from harness_nb.orchestrator.policies import rules_of_run
 from harness_nb.orchestrator.progress import PlanProgress, Publisher
 from harness_nb.orchestrator.restore import PHASE_CHECKED, await_launches, restore, retry_context, settled_phases
 from harness_nb.orchestrator.scheduler import Decision, Gate, Limits, PlanFacts, decide
@@ -88,8 +89,8 @@ class Runner:
             for progress in self.plans.values():
                 if progress.state == "running":
                     tasks.start_soon(self._carry, progress, self._see_through)
-            policies = (*self.record.options.policies, *self.config.policies)
-            tasks.start_soon(PolicyAnswers(self.host, self.desk, policies).serve)
+            rules = rules_of_run(self.record.options, self.config)
+            tasks.start_soon(PolicyAnswers(self.host, self.desk, lambda: rules, self.carries).serve)
             await self._steer()
             tasks.cancel_scope.cancel()
         state = self._end_state()
@@ -98,6 +99,12 @@ class Runner:
         await self._publish()
         await self.host.announce()
         return self.report
+
+    def carries(self, session_id: str) -> bool:
+        """Whether a session is of this run: it began here, or was adopted as the attempt at one of its plans."""
+        if any(one.session_id == session_id for one in list(self.plans.values())):
+            return True
+        return self.store.sessions.get(session_id).run_id == self.record.id
 
     def _end_state(self) -> RunState:
         plans = [one for one in self.plans.values() if one.selected]

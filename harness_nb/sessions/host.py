@@ -57,6 +57,18 @@ class Changes:
         return self._event
 
 
+async def any_of(*events: anyio.Event) -> None:
+    """Wait until one of several events is set."""
+
+    async def wait(event: anyio.Event) -> None:
+        await event.wait()
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for event in events:
+            tasks.start_soon(wait, event)
+
+
 class SessionHost:
     """One process's view of all sessions of a project."""
 

@@ -171,6 +171,11 @@ class Layout:
         return SessionFolder(self.sessions / session_id)
 
     @property
+    def cells(self) -> Path:
+        """The texts of notebook cells that were run as commands, each under its hash."""
+        return self.folder / "cells"
+
+    @property
     def sockets(self) -> Path:
         """A short private folder for sockets: a path in the project may be longer than a socket's may be."""
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]

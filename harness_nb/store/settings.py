@@ -34,6 +34,7 @@ maxRetries: 2              # further tries after a failure that can be recovered
 retryDelay: 2              # seconds before the first further try, doubled each time
 
 # Which answers come by themselves. The first policy that fits a question wins; without one, a person is asked.
+# A policy without "after" acts at once where nobody is there (in CI, say), and else leaves the question to the person.
 # policies:
 #   - {kind: decision, after: 600, do: answer}           # after ten minutes: the recommended option
 #   - {kind: credentials, service: postgres, do: approve}

@@ -6,16 +6,16 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from harness_nb.orchestrator.policies import acts_alone, due_at, policy_for
+from harness_nb.orchestrator.policies import Prospect, prospect, rules_of_run
 from harness_nb.protocol.outcome import SIGNS
+from harness_nb.protocol.records import RunOptions
 from harness_nb.views.questions import kind_of, question_text
 from harness_nb.views.words import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from harness_nb.protocol.files import Policy
     from harness_nb.protocol.outcome import PlanOutcome, RunReport
     from harness_nb.protocol.records import EventRecord, MessageRecord, SessionRecord
     from harness_nb.store import Store
@@ -83,8 +83,8 @@ class Observer:
         self._run = run
         self._seen = store.events.last
         self._left_to_people: set[tuple[str | None, str]] = set()
-        options = next(one.options for one in store.runs.select() if one.id == run.id)
-        self._policies: Sequence[Policy] = (*options.policies, *store.config().policies)
+        options = next((one.options for one in store.runs.select() if one.id == run.id), RunOptions())
+        self._rules = rules_of_run(options, store.config())
 
     def look(self) -> Snapshot:
         """Return how the run stands, and what happened since the last look."""
@@ -93,12 +93,7 @@ class Observer:
         self._left_to_people |= {(one.session_id, one.data["question"]) for one in news if one.kind == "policy_failed"}
         report = self._run.report
         asked = store.messages.pending()
-        live = {one.id: one for one in store.sessions.select(live=True)}
-        asking: dict[str, MessageRecord] = {}
-        for question in asked:
-            session = live.get(question.session_id)
-            asking.setdefault((session.plan_id if session else None) or question.session_id, question)
-        lines = tuple(_line(one, live.get(one.session_id or ""), asking.get(one.plan_id)) for one in report.plans)
+        lines = plan_lines(store, report.plans, asked)
         mine = [one for one in asked if not self._settles_itself(one)]
         return Snapshot(report, lines, tuple(mine), self._due(mine), tuple(news))
 
@@ -108,17 +103,36 @@ class Observer:
 
     def _settles_itself(self, question: MessageRecord) -> bool:
         """Whether a policy answers at once, so that asking a person would only flash up."""
-        policy = policy_for(question, self._policies)
-        at_once = acts_alone(policy) and not (policy and policy.after)
+        ahead = self._prospect(question)
+        at_once = ahead.settles and ahead.at == question.timestamp
         return at_once and (question.session_id, question.id) not in self._left_to_people
 
     def _due(self, questions: Sequence[MessageRecord]) -> dict[int, datetime]:
         found = {}
         for question in questions:
-            policy = policy_for(question, self._policies)
-            if policy is not None and acts_alone(policy) and policy.after:
-                found[question.seq] = due_at(question, policy)
+            ahead = self._prospect(question)
+            if ahead.settles and ahead.at is not None and ahead.at != question.timestamp:
+                found[question.seq] = ahead.at
         return found
+
+    def _prospect(self, question: MessageRecord) -> Prospect:
+        """What comes of a question by this run; what others ask, others answer for."""
+        carried = any(one.session_id == question.session_id for one in self._run.report.plans)
+        if carried or self._store.sessions.get(question.session_id).run_id == self._run.id:
+            return prospect(question, self._rules)
+        return Prospect()
+
+
+def plan_lines(
+    store: Store, outcomes: Iterable[PlanOutcome], asked: Sequence[MessageRecord] | None = None
+) -> tuple[PlanLine, ...]:
+    """Return plans as people see them: who asks says so before all else; ``asked`` are the open questions."""
+    live = {one.id: one for one in store.sessions.select(live=True)}
+    asking: dict[str, MessageRecord] = {}
+    for question in store.messages.pending() if asked is None else asked:
+        session = live.get(question.session_id)
+        asking.setdefault((session.plan_id if session else None) or question.session_id, question)
+    return tuple(_line(one, live.get(one.session_id or ""), asking.get(one.plan_id)) for one in outcomes)
 
 
 def _line(outcome: PlanOutcome, session: SessionRecord | None, question: MessageRecord | None) -> PlanLine:

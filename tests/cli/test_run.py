@@ -203,3 +203,32 @@ def test_help_and_version(shell: Shell) -> None:
     assert helped.code == 0
     for command in ("init", "run", "status", "respond", "sync", "trust", "doctor", "output", "worker"):
         assert command in helped.out
+
+
+@pytest.mark.row(10)
+def test_where_nobody_is_there_a_question_that_no_policy_answers_ends_the_watching(
+    shell: Shell, write_plan: WritePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session goes on, and so does the run once the question is answered from any shell."""
+    write_plan("p", "01-01", DECISION)
+    monkeypatch.setenv("HARNESS_UNATTENDED", "1")
+    left = shell("run", "p", "--trust")
+    assert left.code == 1
+    assert left.err.startswith("harness-nb: 01-01 asks (decision): Which colour? Nobody is there to answer")
+    assert "What runs goes on by itself (01-01). To go on with the run: harness-nb run" in left.err
+    asked = question_id(left.err)
+    assert shell("respond", asked, "--option", "blue", "--project", "p").code == 0
+    again = shell("run", "p")
+    assert (again.code, again.err) == (0, "")
+
+
+@pytest.mark.row(10)
+def test_yes_says_that_nobody_is_there_and_without_a_terminal_nobody_knows(shell: Shell, write_plan: WritePlan) -> None:
+    """A policy of the settings that names no time acts in both."""
+    write_plan("p", "01-01", DECISION)
+    (shell.folder / "p" / ".orchestration").mkdir()
+    (shell.folder / "p" / ".orchestration" / "config.yaml").write_text("policies: [{kind: decision, do: answer}]\n")
+    assert shell("run", "p", "--trust", "--yes").code == 0
+    assert shell("run", "p", "--again").code == 0
+    with closing(Store(shell.folder / "p")) as store:
+        assert [one.options.attended for one in store.runs.select()] == [False, None]

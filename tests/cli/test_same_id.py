@@ -12,6 +12,7 @@ import pytest
 
 from harness_nb import Harness, Policy
 from harness_nb.protocol.outcome import RunReport
+from harness_nb.protocol.records import RunOptions
 from harness_nb.store import Store
 from harness_nb.views.snapshot import Observer
 from tests.cli.conftest import sh
@@ -132,10 +133,13 @@ def test_a_policy_that_cannot_answer_is_told_of_each(
 
 def test_what_one_policy_left_to_a_person_leaves_the_other_question_alone(two: list[str], tmp_path: Path) -> None:
     with closing(Store(tmp_path / "p")) as store:
-        options = SimpleNamespace(policies=(Policy(do="approve"),))
+        options = RunOptions(policies=(Policy(do="approve"),))
         runs = SimpleNamespace(select=lambda: [SimpleNamespace(id="r", options=options)])
+        of_run = SimpleNamespace(
+            get=lambda name: store.sessions.get(name).replace(run_id="r"), select=store.sessions.select
+        )
         seen = SimpleNamespace(
-            events=store.events, messages=store.messages, sessions=store.sessions, runs=runs, config=store.config
+            events=store.events, messages=store.messages, sessions=of_run, runs=runs, config=store.config
         )
         run = SimpleNamespace(id="r", report=RunReport(run_id="r", state="running", passed=False))
         observer = Observer(seen, run)  # type: ignore[arg-type]

@@ -214,3 +214,31 @@ def test_a_question_can_be_answered_by_its_id_at_a_terminal(
     other.rest()
     run.rest()
     assert (run.process.returncode, other.process.returncode) == (0, 0)
+
+
+@pytest.mark.row(10)
+def test_at_a_terminal_a_policy_without_a_deadline_leaves_the_question_to_whoever_sits_there(
+    shell: Shell, terminal: Start, write_plan: WritePlan
+) -> None:
+    write_plan("p", "01-01", DECISION)
+    (shell.folder / "p" / ".orchestration").mkdir()
+    settings = "policies: [{kind: decision, do: answer, answer: red}]\n"
+    (shell.folder / "p" / ".orchestration" / "config.yaml").write_text(settings)
+    run = terminal("run", "p", "--trust")
+    run.expect(r"Which colour\?.*› ")
+    run.type("blue\n")
+    run.expect("01-01 goes on: Blue")
+    run.rest()
+    assert run.process.returncode == 0
+
+
+@pytest.mark.row(10)
+def test_a_terminal_that_nobody_sits_at_is_asked_nothing(
+    terminal: Start, write_plan: WritePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs drive terminals too; the environment has the last word."""
+    write_plan("p", "01-01", DECISION)
+    monkeypatch.setenv("HARNESS_UNATTENDED", "1")
+    run = terminal("run", "p", "--trust")
+    assert "Nobody is there to answer" in run.rest()
+    assert run.process.returncode == 1

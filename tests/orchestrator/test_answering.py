@@ -9,6 +9,7 @@ import pytest
 
 from harness_nb import Policy
 from harness_nb.orchestrator.answering import PolicyAnswers
+from harness_nb.orchestrator.policies import Rules
 
 if TYPE_CHECKING:
     from harness_nb import Harness
@@ -31,7 +32,7 @@ def test_each_session_is_told_of_once(harness: Harness, policy: Policy, event: s
     for session in sessions:
         harness.wait_for_state(session_ids=[session], states=["checkpoint", "failed"], timeout=30)
     inner = harness._twin
-    policies = PolicyAnswers(inner.host, inner.desk, [policy])
+    policies = PolicyAnswers(inner.host, inner.desk, lambda: Rules((policy,)))
     policies.apply()
     policies.apply()
     told = inner.store.events.select(kind=event)

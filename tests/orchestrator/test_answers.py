@@ -10,7 +10,7 @@ import pytest
 from harness_nb import ACCEPT_ALL, Policy
 from harness_nb.errors import UnknownOptionError, WrongAnswerTypeError
 from harness_nb.orchestrator import answers
-from harness_nb.orchestrator.policies import acts_alone, due_at, policy_for
+from harness_nb.orchestrator.policies import Prospect, Rules, acts_alone, due_at, policy_for, prospect
 from harness_nb.protocol.messages import parse_orchestrator_message
 from harness_nb.protocol.records import MessageRecord
 
@@ -79,15 +79,23 @@ def test_yes_no_and_stop(kind: str, approved: dict[str, Any], rejected: dict[str
         ("verification", " Yes ", VERIFIED),
         ("verification", "passed", VERIFIED),
         ("verification", "p", VERIFIED),
+        ("verification", "pass well done", VERIFIED | {"feedback": "well done"}),
+        ("verification", "fail: too slow", NOT_VERIFIED | {"feedback": "too slow"}),
+        ("verification", "abort no time", ABORTED | {"reason": "no time"}),
         ("verification", False, NOT_VERIFIED | {"feedback": "no reason given"}),
         ("verification", "the title is wrong", NOT_VERIFIED | {"feedback": "the title is wrong"}),
         ("decision", "pg", POSTGRES),
         ("decision", "sqlite", LITE),
+        ("decision", "1", POSTGRES),
+        ("decision", "lite it is small", LITE | {"rationale": "it is small"}),
+        ("decision", "abort wrong question", ABORTED | {"reason": "wrong question"}),
         ("action", "done", DONE),
+        ("action", "done this morning", DONE | {"notes": "this morning"}),
         ("action", "used the blue cable", DONE | {"notes": "used the blue cable"}),
         ("action", "no", ABORTED | {"reason": "no reason given"}),
         ("credentials", "allow", GIVEN),
         ("credentials", "d", GIVEN | {"found": False, "error": "no reason given"}),
+        ("credentials", "deny not here", GIVEN | {"found": False, "error": "not here"}),
         ("credentials", "deny", GIVEN | {"found": False, "error": "no reason given"}),
     ],
 )
@@ -162,3 +170,29 @@ def test_when_a_policy_acts_and_whether_it_decides() -> None:
     deciding = {do for do in ("wait", "remind", "answer", "approve", "abort") if acts_alone(Policy(do=do))}
     assert deciding == {"answer", "approve", "abort"}
     assert not acts_alone(None)
+
+
+@pytest.mark.parametrize("attended", [True, False, None])
+@pytest.mark.parametrize(
+    ("policy", "with_somebody", "without"),
+    [
+        (Policy(do="approve"), None, 0),
+        (Policy(do="answer", answer="x", after=0), 0, 0),
+        (Policy(do="abort", after=60), 60, 60),
+        (Policy(do="wait"), None, None),
+    ],
+)
+def test_a_policy_that_names_no_time_acts_only_where_nobody_is_there(
+    attended: bool | None, policy: Policy, with_somebody: int | None, without: int | None
+) -> None:
+    """What is not known to be attended is answered as where nobody is there."""
+    seconds = with_somebody if attended else without
+    at = None if seconds is None else NOON + timedelta(seconds=seconds)
+    assert prospect(question("action"), Rules((policy,), attended)) == Prospect(policy, at)
+
+
+@pytest.mark.parametrize(("do", "covered"), [("approve", True), ("wait", True), ("remind", False), (None, False)])
+def test_which_questions_nobody_needs_to_wait_for_in_vain(do: str | None, covered: bool) -> None:
+    """``wait`` means that somebody answers by another door; a reminder answers nothing."""
+    policies = (Policy.model_validate({"do": do}),) if do else ()
+    assert prospect(question("action"), Rules(policies, attended=False)).covered is covered

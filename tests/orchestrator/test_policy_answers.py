@@ -10,6 +10,7 @@ import pytest
 
 from harness_nb import AsyncHarness, CredentialProvider, Policy
 from harness_nb.orchestrator.answering import PolicyAnswers
+from harness_nb.orchestrator.policies import Rules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,7 +48,10 @@ class Asked:
         return self.answers[kind]
 
     def apply(self, *policies: Policy) -> float | None:
-        return PolicyAnswers(self.harness.host, self.harness.desk, policies).apply()
+        return self.serving(*policies).apply()
+
+    def serving(self, *policies: Policy, attended: bool | None = None) -> PolicyAnswers:
+        return PolicyAnswers(self.harness.host, self.harness.desk, lambda: Rules(policies, attended))
 
     def let_time_pass(self, seconds: float) -> None:
         before = self.harness.store.clock
@@ -96,9 +100,22 @@ async def test_a_policy_acts_when_its_time_has_come(asked: Asked) -> None:
 
 
 @pytest.mark.row(10)
+async def test_with_somebody_there_a_policy_without_a_deadline_leaves_the_question_to_them(asked: Asked) -> None:
+    """``after=0`` acts at once whoever is there, and a deadline is kept."""
+    at_once, later = Policy(kind="decision", do="approve", after=0), Policy(kind="action", do="approve")
+    asked.serving(at_once, later, attended=True).apply()
+    assert (await asked.answer_to("decision")).actor == "policy"
+    assert [one.type for one in await asked.harness.get_pending()] == ["action_needed"]
+    asked.serving(Policy(kind="action", do="approve", after=60), attended=True).apply()
+    assert [one.type for one in await asked.harness.get_pending()] == ["action_needed"]
+    asked.serving(later, attended=False).apply()
+    assert (await asked.answer_to("action")).actor == "policy"
+
+
+@pytest.mark.row(10)
 async def test_a_reminder_is_given_once_and_decides_nothing(asked: Asked) -> None:
     """``remind`` writes one event for each question."""
-    reminding = PolicyAnswers(asked.harness.host, asked.harness.desk, [Policy(do="remind")])
+    reminding = asked.serving(Policy(do="remind"))
     reminding.apply()
     reminding.apply()
     assert asked.events("reminder") == 2
@@ -113,7 +130,7 @@ async def test_a_policy_can_abort(asked: Asked) -> None:
 
 async def test_a_policy_that_cannot_answer_leaves_it_to_a_person_and_says_why(asked: Asked) -> None:
     """An option that was not offered answers nothing, and is said once."""
-    policies = PolicyAnswers(asked.harness.host, asked.harness.desk, [Policy(kind="decision", do="answer", answer="z")])
+    policies = asked.serving(Policy(kind="decision", do="answer", answer="z"))
     policies.apply()
     policies.apply()
     [event] = asked.harness.store.events.select(kind="policy_failed")
@@ -147,7 +164,7 @@ async def test_serving_policies_survives_a_journal_that_cannot_be_read(asked: As
 
     original = asked.harness.store.messages.pending
     asked.harness.store.messages.pending = busy  # type: ignore[method-assign, assignment]
-    policies = PolicyAnswers(asked.harness.host, asked.harness.desk, [Policy(do="approve")])
+    policies = asked.serving(Policy(do="approve"))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(policies.serve)
         await asked.answer_to("decision")

@@ -1,0 +1,284 @@
+"""The board: a whole run, or a project that somebody else runs, on one screen."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from harness_nb import templates
+from harness_nb.harness.state import open_project, read_state
+from harness_nb.notebook.pictures import (
+    SETTLED_SHOWN,
+    STATES,
+    Frame,
+    Picture,
+    asked_of,
+    cards,
+    name_of,
+    question_lines,
+    settled_lines,
+    task_of,
+    times_of,
+)
+from harness_nb.protocol.base import format_timestamp
+from harness_nb.protocol.outcome import PlanOutcome, RunReport
+from harness_nb.views.graph import layout, render_frame, render_graph, render_nodes, states_of
+from harness_nb.views.snapshot import GROUPS, Observer, news_text
+from harness_nb.views.words import clock, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness_nb.harness import AsyncHarness, AsyncRun
+    from harness_nb.notebook.cards import Asked
+    from harness_nb.notebook.pictures import Fragments
+    from harness_nb.protocol.records import EventRecord, SessionRecord
+    from harness_nb.sessions.host import Changes
+    from harness_nb.store import Store
+    from harness_nb.views.snapshot import Group, Snapshot
+
+READ_AGAIN = 2.0
+"""Seconds between two readings of a project's documents at least."""
+ROWS = 12
+"""Sessions that the table shows at most; those that live or failed are among them."""
+BAR: tuple[Group, ...] = ("complete", "running", "asks", "failed")
+STATE_WORDS = {
+    "running": ("running", "●", "running"),
+    "passed": ("complete", "✓", "passed"),
+    "failed": ("failed", "✕", "failed"),
+    "stopped": ("failed", "✕", "stopped"),
+    "idle": ("waiting", "○", "not running"),
+}
+OWN_NEWS = ("retry", "policy_failed", "commit_failed", "file_rejected", "output_lost")
+
+
+class ProjectReport:
+    """A project as if it were a run, from documents and journal: for runs of other processes, and when nothing runs."""
+
+    def __init__(self, store: Store) -> None:
+        self.id = ""
+        self.project = open_project(store)
+        self._store = store
+        self._read = 0.0
+        self._report: RunReport | None = None
+
+    @property
+    def report(self) -> RunReport:
+        """Where each plan stands."""
+        if self._report is None or time.monotonic() - self._read > READ_AGAIN:
+            self._report, self._read = self._now(), time.monotonic()
+        return self._report
+
+    def _now(self) -> RunReport:
+        state = read_state(self._store)
+        return RunReport(
+            run_id=state.run_id or "",
+            state="running" if state.holder else "idle",
+            passed=False,
+            plans=tuple(
+                PlanOutcome(
+                    plan_id=one.id, title=one.title, phase=one.phase, state=one.state, reason=one.reason,
+                    verified=one.verified, session_id=one.session_id,
+                )
+                for one in state.plans
+            ),
+        )  # fmt: skip
+
+
+class BoardScene:
+    """A run of this process, or what documents and journal say of the project."""
+
+    endless = False
+
+    def __init__(self, harness: AsyncHarness, run: AsyncRun | ProjectReport) -> None:
+        self.harness = harness
+        self._store = store = harness.store
+        self._run = run
+        self._own = not isinstance(run, ProjectReport)
+        self._layout = layout(run.project)
+        self._observer = Observer(store, run)
+        self._news: list[EventRecord] = []
+        self._titles: dict[str, str] = {}
+        self._last_lines: dict[str, tuple[int, str]] = {}
+        self.frame = Frame(f"The board of {store.layout.root.name}", board=True)
+
+    def changes(self) -> tuple[Changes, ...]:
+        """Return what tells of every step of the run, where this process does it."""
+        return () if isinstance(self._run, ProjectReport) else (self._run.changes,)
+
+    async def stop(self) -> object:
+        """Stop the run."""
+        return None if isinstance(self._run, ProjectReport) else await self._run.stop()
+
+    def look(self, *, live: bool, reachable: bool = True) -> Picture:
+        """Return how everything is now."""
+        shot = self._observer.look()
+        self._news = [*self._news, *shot.news][-50:]
+        self._titles = {line.id: line.title for line in shot.lines}
+        sessions = self._sessions(shot.report)
+        ended = shot.report.state not in ("running", "idle")
+        still = ended or (shot.report.state == "idle" and not any(one.live for one in sessions))
+        asked = asked_of(self._store, shot.questions, self._titles)
+        lists: dict[str, Fragments] = {
+            "head": [("head", self._head(shot, live=live, ended=ended))],
+            "cards": cards(asked, self._store.layout.root, live=live, reachable=reachable),
+            "answered": self._settled(sessions, in_order=live),
+            "sessions": self._rows(sessions, live=live) if live or not ended else [],
+            "report": [("report", shot.report._repr_html_())] if ended else [],
+        }
+        output = _most_interesting(sessions) if live or not ended else None
+        drawn = self._draw(shot, lists, live=live) if shot.lines else ""
+        return Picture(lists, still, self._text(shot, asked), output=output, graph=drawn)
+
+    def _draw(self, shot: Snapshot, lists: dict[str, Fragments], *, live: bool) -> str:
+        """Add the plan graph to the lists: for a page each plan by itself, else return it as a whole."""
+        self._layout = self._layout.at([line.id for line in shot.lines if line.group == "complete"])
+        states = states_of(shot.lines)
+        lists["graph"] = [("frame", render_frame(self._layout) if live else "")]
+        if not live:
+            return render_graph(self._layout, states, buttons=False)
+        lists["nodes"] = list(render_nodes(self._layout, states).items())
+        return ""
+
+    def first_line(self) -> str:
+        """Return the run in one line of text."""
+        shot = self._observer.look()
+        counts = ", ".join(f"{shot.count(group)} {group}" for group in GROUPS if shot.count(group))
+        _, sign, word = STATE_WORDS.get(shot.report.state, STATE_WORDS["idle"])
+        waits = f" · {len(shot.questions)} wait for you" if shot.questions else ""
+        return f"{self._store.layout.root.name} {sign} {word} · {_done(shot)}{f' ({counts})' if counts else ''}{waits}"
+
+    def _text(self, shot: Snapshot, asked: Sequence[Asked]) -> str:
+        lines = question_lines(asked, self._store.layout.root)
+        return "\n".join([str(shot.report), *[f"  {line}" for line in lines]])
+
+    def _head(self, shot: Snapshot, *, live: bool, ended: bool) -> str:
+        report, total = shot.report, max(1, len(shot.lines))
+        group, sign, word = STATE_WORDS.get(report.state, STATE_WORDS["idle"])
+        counts = {name: shot.count(name) for name in GROUPS}
+        running = sum(line.group in ("running", "asks") for line in shot.lines)
+        began, end = report.started_at, report.completed_at
+        return templates.render(
+            "head.html",
+            name=self._store.layout.root.name,
+            group=group,
+            sign=sign,
+            word=word,
+            facts=_done(shot) if shot.lines else "",
+            bar=[(name, round(100 * counts[name] / total, 2)) for name in BAR if counts[name]] if shot.lines else [],
+            bar_words=", ".join(f"{number} {name}" for name, number in counts.items() if number),
+            since=format_timestamp(began) if live and began and not ended else None,
+            took=clock((end - began).total_seconds()) if live and began and end else "",
+            interrupt=None,
+            stop=f"Stop {running} running?" if live and self._own and not ended else None,
+        )
+
+    def _sessions(self, report: RunReport) -> list[SessionRecord]:
+        """Return the newest attempt at each plan, and what runs without a plan."""
+        chosen = {one.plan_id for one in report.plans}
+        found: dict[str, SessionRecord] = {}
+        for one in self._store.sessions.select(run_id=self._run.id if self._own else None):
+            if one.worker != "python" and (one.plan_id is None or one.plan_id in chosen):
+                found[one.plan_id or one.id] = one
+        return list(found.values())
+
+    def _rows(self, sessions: Sequence[SessionRecord], *, live: bool) -> Fragments:
+        room = ROWS - sum(one.live or one.state == "failed" for one in sessions)
+        done = [one.id for one in sessions if not one.live and one.state != "failed"]
+        left_out = set(done[: max(0, len(done) - max(0, room))])
+        shown = [one for one in sessions if one.id not in left_out]
+        return [(one.id, self._row(one, live=live)) for one in shown]
+
+    def _row(self, one: SessionRecord, *, live: bool) -> str:
+        group, sign, word = STATES.get(one.state, ("waiting", "○", one.state))
+        since, took = times_of(one) if live else (None, "")
+        return templates.render(
+            "session_row.html",
+            id=one.id,
+            group=group,
+            sign=sign,
+            word=word,
+            plan=name_of(one),
+            title=self._titles.get(one.plan_id or "", ""),
+            worker=one.worker,
+            task=task_of(one),
+            last=self._last_line(one) if live and not one.reason else one_line(one.reason or ""),
+            since=since,
+            took=took,
+            live=live,
+        )
+
+    def _last_line(self, one: SessionRecord) -> str:
+        from rich.ansi import AnsiDecoder
+
+        from harness_nb.notebook.output import overwritten
+        from harness_nb.sessions import read_output
+
+        path = self._store.layout.session(one.id).output
+        size = path.stat().st_size if path.exists() else 0
+        if self._last_lines.get(one.id, (-1, ""))[0] != size:
+            found = read_output(path, lines=3).text[-2000:].splitlines()
+            plain = (AnsiDecoder().decode_line(overwritten(line)).plain for line in reversed(found))
+            self._last_lines[one.id] = size, one_line(next((line for line in plain if line.strip()), ""))[:200]
+        return self._last_lines[one.id][1]
+
+    def _settled(self, sessions: Sequence[SessionRecord], *, in_order: bool) -> Fragments:
+        """Return what was answered last, and what else a person wants to be told, as lines.
+
+        What is saved is sorted: who answers first of two that ask at once is another each time.
+        """
+        mine = {one.id for one in sessions}
+        found = []
+        for event in self._news[-SETTLED_SHOWN * 4 :]:
+            if event.kind == "answered":
+                question = self._store.messages.find(str(event.data.get("question")), event.session_id)
+                found += settled_lines(self._store, [question]) if question is not None else []
+            elif event.kind in OWN_NEWS and (event.session_id is None or event.session_id in mine):
+                text = one_line(news_text(event, event.session_id or ""))
+                found.append((f"news-{event.seq}", templates.render("news.html", text=text)))
+        return found[-SETTLED_SHOWN:] if in_order else sorted(found, key=lambda one: one[1])
+
+
+class ControlRoom:
+    """A whole project: its newest run in this process, else what documents and journal say; followed for good."""
+
+    endless = True
+
+    def __init__(self, harness: AsyncHarness) -> None:
+        self.harness = harness
+        self._run: AsyncRun | None = None
+        self._board = self._newest()
+        self.frame = self._board.frame
+
+    def _newest(self) -> BoardScene:
+        self._run = self.harness.current_run
+        return BoardScene(self.harness, self._run or ProjectReport(self.harness.store))
+
+    def look(self, *, live: bool, reachable: bool = True) -> Picture:
+        """Return how everything is now."""
+        if self.harness.current_run is not self._run:
+            self._board = self._newest()
+        return self._board.look(live=live, reachable=reachable)
+
+    def first_line(self) -> str:
+        """Return the project in one line of text."""
+        return self._board.first_line()
+
+    def changes(self) -> tuple[Changes, ...]:
+        """Return what tells of every step of the newest run."""
+        return self._board.changes()
+
+    async def stop(self) -> object:
+        """Stop the newest run."""
+        return await self._board.stop()
+
+
+def _done(shot: Snapshot) -> str:
+    return f"{shot.count('complete')} of {len(shot.lines)} plans"
+
+
+def _most_interesting(sessions: Sequence[SessionRecord]) -> str | None:
+    """Return the session whose output is shown until somebody chooses: the one that runs longest, else the last."""
+    living = [one for one in sessions if one.live]
+    failed = [one for one in sessions if one.state == "failed"]
+    return next((one.id for one in [*living, *failed[-1:], *sessions[-1:]]), None)

@@ -1,0 +1,158 @@
+"""A question as a card with a form that fits its kind, and as a line once it is answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from harness_nb import templates
+from harness_nb.protocol.base import format_timestamp
+from harness_nb.store.messages import summary_of
+from harness_nb.views.questions import Reply, asker_of, details_of, kind_of, question_text, respond_lines
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from harness_nb.protocol.files import Policy
+    from harness_nb.protocol.records import MessageRecord, SessionRecord
+
+DOOR: Final = "notebook"
+"""How the journal names this door."""
+
+
+@dataclass(frozen=True)
+class Button:
+    """One way to answer; ``wants`` is what is said when the notes that it needs are missing."""
+
+    text: str
+    verb: str
+    style: str = ""
+    wants: str = ""
+
+
+ABORT: Final = Button("Abort the task", "abort", "hnb-quiet")
+NO_ANSWER: Final = "Say why not, so that the worker knows."
+BUTTONS: Final = {
+    "decision": (Button("Answer", "option", "hnb-main"), ABORT),
+    "verification": (
+        Button("Pass", "approve", "hnb-main"),
+        Button("Fail", "reject", wants="Say what is wrong, so that it can be mended."),
+        ABORT,
+    ),
+    "action": (Button("Done", "approve", "hnb-main"), ABORT),
+    "credentials": (Button("Allow", "approve", "hnb-main"), Button("Deny", "reject", wants=NO_ANSWER), ABORT),
+}
+NOTES: Final = {
+    "decision": "Add a reason…",
+    "verification": "Notes",
+    "action": "Add notes…",
+    "credentials": "Add a reason…",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question with what belongs to it: its session, the title of its plan, and what happens by itself."""
+
+    question: MessageRecord
+    session: SessionRecord | None
+    title: str = ""
+    policy: Policy | None = None
+    due: datetime | None = None
+
+
+def card(asked: Asked, root: Path, *, live: bool, reachable: bool = True) -> str:
+    """Return a question as HTML: with a form, or for readers without a kernel with the commands that answer it."""
+    question, session = asked.question, asked.session
+    kind, payload = kind_of(question), question.payload
+    asker = " ".join(part for part in (asker_of(question), asked.title) if part)
+    return templates.render(
+        "card.html",
+        seq=question.seq,
+        kind="permission" if payload.get("permission") else kind,
+        sign="!" if payload.get("permission") else "?",
+        asker=asker,
+        label=f"{asker} asks: {question_text(question)}",
+        worker=session.worker if session else "",
+        since=format_timestamp(question.timestamp),
+        due=format_timestamp(asked.due) if asked.due else None,
+        by_itself=by_itself(asked),
+        text=f"Credentials of {_service(payload)}" if kind == "credentials" else question_text(question),
+        details=[_item(one) for one in details_of(question)],
+        options=[_option(one) for one in payload.get("options") or ()],
+        variables=payload.get("envVars") or (),
+        buttons=BUTTONS.get(kind, BUTTONS["action"]),
+        notes_label=NOTES.get(kind, NOTES["action"]),
+        shell=respond_lines(question, root),
+        live=live,
+        reachable=reachable,
+    )
+
+
+def by_itself(asked: Asked) -> str:
+    """Return what happens if nobody answers, as people say it."""
+    policy = asked.policy
+    if policy is None or asked.due is None or policy.do in ("wait", "remind"):
+        return "waits until somebody answers"
+    if policy.do == "abort":
+        return "aborts the task by itself"
+    if policy.do == "answer" and policy.answer is not None:
+        return f"answers “{policy.answer}” by itself"
+    options = [_option(one) for one in asked.question.payload.get("options") or ()]
+    if options:
+        chosen = next((one for one in options if one["recommended"]), options[0])
+        return f"answers “{chosen['name'] or chosen['id']}” by itself"
+    words = {"verification": "passes", "credentials": "is allowed"}
+    return f"{words.get(kind_of(asked.question), 'counts as done')} by itself"
+
+
+def answered(asked: Asked, answer: MessageRecord | None) -> str:
+    """Return a question that is settled as one line: what was answered, and by whom."""
+    who = ""
+    if answer is not None:
+        door = f" through the {answer.door}" if answer.door and answer.door != answer.actor else ""
+        who = f"{answer.actor or 'somebody'}{door}"
+    return templates.render(
+        "answered.html",
+        asker=asker_of(asked.question),
+        text=question_text(asked.question),
+        answer=summary_of(answer) if answer is not None else None,
+        who=who,
+    )
+
+
+def reply_of(verb: str, option: str | None, notes: str) -> Reply:
+    """Return what a form means that was sent."""
+    match verb:
+        case "option":
+            return Reply("option", option or "", notes or None)
+        case "approve":
+            return Reply("approve", notes=notes or None)
+        case "reject":
+            return Reply("reject", notes or "no reason given")
+    return Reply("abort", notes or "no reason given")
+
+
+def _item(text: str) -> str:
+    return text.removeprefix("• ")
+
+
+def _option(one: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": str(one["id"]),
+        "name": one.get("name") or "",
+        "recommended": bool(one.get("recommended")),
+        "description": one.get("description") or "",
+        "pros": _joined(one.get("pros")),
+        "cons": _joined(one.get("cons")),
+    }
+
+
+def _service(payload: dict[str, Any]) -> str:
+    context = f" ({payload['context']})" if payload.get("context") else ""
+    return f"{payload.get('service')}{context}"
+
+
+def _joined(value: Any) -> str:
+    return value if isinstance(value, str) else ", ".join(value or ())

@@ -1,0 +1,29 @@
+"""What the notebook's kernel can do: whether there is one, and whether a click reaches it while a cell runs."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
+
+SUBSHELLS_SINCE = 7
+"""The ipykernel from which on messages can be handled beside a running cell."""
+
+
+def kernel() -> Any:
+    """Return the kernel that this code runs in, or None outside of Jupyter."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None)
+
+
+def has_widgets() -> bool:
+    """Say whether living views can be made here; without a kernel, or the extra ``lab``, all is shown once."""
+    return kernel() is not None and find_spec("anywidget") is not None
+
+
+def clicks_reach_a_busy_kernel() -> bool:
+    """Say whether the kernel can take orders of a page while a cell runs."""
+    new_enough = int(version("ipykernel").split(".")[0]) >= SUBSHELLS_SINCE
+    return new_enough and bool(getattr(kernel(), "_supports_kernel_subshells", False))

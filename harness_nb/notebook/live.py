@@ -1,0 +1,232 @@
+"""Keeping a view up to date, and doing what people do with it.
+
+Everything here runs on the harness's loop thread, whatever cell is running: the kernel only hands orders over. Nobody
+is asked again and again: changes wake the view, at most some ten times a second, and while no page shows it nothing
+is sent.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+
+from harness_nb import templates
+from harness_nb.errors import AlreadyAnsweredError, HarnessError
+from harness_nb.notebook.cards import DOOR, reply_of
+from harness_nb.notebook.output import Tail
+from harness_nb.notebook.pictures import name_of, require_project
+from harness_nb.protocol.base import format_timestamp
+from harness_nb.sessions.host import Changes, any_of
+from harness_nb.store.messages import summary_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness_nb.notebook.pictures import Picture, Scene
+    from harness_nb.notebook.widget import View
+
+PAUSE = 0.08
+"""Seconds between two messages at least."""
+RATE = 500_000
+"""Bytes a second that a view may send of what it shows; after more it pauses longer."""
+CALM = 0.3
+"""Seconds without output after a flood, until its end is shown whole."""
+SAVE_EVERY = 5.0
+"""Seconds between two versions of what is saved with the notebook."""
+
+Sent = dict[str, dict[str, str]]
+
+
+class Live:
+    """One view that is shown: its scene, its widget, and the pages that look at it."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        *,
+        save: Callable[[Picture], None],
+        reachable: bool = True,
+    ) -> None:
+        self._harness = scene.harness
+        self._store = scene.harness.store
+        self._scene = scene
+        self._view: View | None = None
+        self._save = save
+        self._reachable = reachable
+        self._pages: set[str] = set()
+        self._called = Changes()
+        self._sent: Sent = {}
+        self._selected: str | None = None
+        self._chosen = False
+        self._tail: Tail | None = None
+
+    def attach(self, view: View) -> None:
+        """Give it the widget that it keeps up to date."""
+        self._view = view
+
+    async def serve(self) -> None:
+        """Follow the scene until it has ended, or cannot be looked at any more."""
+        async with anyio.create_task_group() as tasks:
+            if self._view is not None:
+                tasks.start_soon(self._follow_output)
+            try:
+                await self._follow_picture()
+            except Exception as error:  # a view that fails takes nothing else with it: the work goes on
+                self._say_gone(error)
+            tasks.cancel_scope.cancel()
+
+    async def _follow_picture(self) -> None:
+        saved = anyio.current_time()
+        while True:
+            changed = [one.next for one in (self._harness.host.changes, *self._scene.changes(), self._called)]
+            picture = await self._look()
+            size = await self._send_lists(picture)
+            late = anyio.current_time() - saved
+            over = picture.ended and not self._scene.endless
+            if over or late > SAVE_EVERY:
+                saved = anyio.current_time()
+                await anyio.to_thread.run_sync(self._save_now)
+            if over:
+                await self._send_output(final=True)
+                return
+            await anyio.sleep(max(PAUSE, size / RATE))
+            with anyio.move_on_after(SAVE_EVERY if late < SAVE_EVERY else None):
+                await any_of(*changed)
+
+    async def _look(self) -> Picture:
+        def look() -> Picture:
+            require_project(self._store)
+            return self._scene.look(live=True, reachable=self._reachable)
+
+        picture = await anyio.to_thread.run_sync(look)
+        if not self._chosen and picture.output != self._selected:
+            self._select(picture.output)
+        return picture
+
+    def _save_now(self) -> None:
+        self._save(self._scene.look(live=False))
+
+    def _say_gone(self, error: Exception) -> None:
+        text = str(error) if isinstance(error, HarnessError) else f"This cannot be shown: {error!r}"
+        if self._view is not None:
+            notice = templates.render("gone.html", text=text)
+            self._view.send({"lists": {"head": [("gone", notice)], "cards": []}})
+
+    # --- to the page -------------------------------------------------------------------------
+
+    async def _send_lists(self, picture: Picture) -> int:
+        """Send what differs from what the pages have, and return its size in bytes."""
+        if self._view is None or not self._pages:
+            return 0
+        patch = {}
+        for name, items in picture.lists.items():
+            now, before = dict(items), self._sent.get(name, {})
+            if list(now.items()) != list(before.items()):
+                changed = {key: html for key, html in now.items() if before.get(key) != html}
+                patch[name] = {"order": list(now), "changed": changed}
+                self._sent[name] = now
+        if not patch:
+            return 0
+        self._view.send({"patch": patch, "selected": self._selected})
+        return len(json.dumps(patch))
+
+    def _select(self, session_id: str | None) -> None:
+        self._selected = session_id
+        self._tail = Tail(self._store.layout.session(session_id).output) if session_id else None
+        self._called.happened()
+
+    async def _follow_output(self) -> None:
+        while True:
+            changed = self._harness.host.output.next, self._called.next
+            size = await self._send_output()
+            await anyio.sleep(max(PAUSE, size / RATE))
+            with anyio.move_on_after(CALM if self._tail is not None and self._tail.behind else None):
+                await any_of(*changed)
+
+    async def _send_output(self, *, final: bool = False) -> int:
+        tail = self._tail
+        if tail is None or self._view is None or not self._pages:
+            return 0
+        piece = await anyio.to_thread.run_sync(tail.whole if final else tail.look)
+        if piece is None or tail is not self._tail:
+            return 0
+        self._view.send({"output": await self._with_title(piece)})
+        return len(json.dumps(piece["lines"]))
+
+    async def _with_title(self, piece: dict[str, Any]) -> dict[str, Any]:
+        record = await anyio.to_thread.run_sync(self._store.sessions.get, str(self._selected))
+        return {**piece, "session": record.id, "title": name_of(record), "live": record.live}
+
+    # --- from the page -----------------------------------------------------------------------
+
+    async def obey(self, order: dict[str, Any]) -> None:
+        """Do what somebody did in the page, and tell that page what became of it."""
+        told: dict[str, Any] = {}
+        try:
+            told = await self._do(order) or {}
+            text, ok = str(told.pop("text", "")), True
+        except Exception as error:  # the page is told, whatever it was
+            text, ok = str(error), isinstance(error, AlreadyAnsweredError)
+        if self._view is not None and order.get("do") != "bye":
+            self._view.send({"to": order.get("page"), "number": order.get("number"), "ok": ok, "text": text, **told})
+        self._called.happened()
+
+    async def _do(self, order: dict[str, Any]) -> dict[str, Any] | None:
+        match order.get("do"):
+            case "hello":
+                return await self._greet(str(order.get("page")))
+            case "bye":
+                self._pages.discard(str(order.get("page")))
+            case "select":
+                session = order.get("session") or await anyio.to_thread.run_sync(self._newest, str(order.get("plan")))
+                if session is None:
+                    return {"text": f"{order.get('plan')} has not begun."}
+                self._chosen = True
+                self._select(session)
+                return await self._shown()
+            case "output":
+                return await self._shown()
+            case "answer":
+                return await self._answer(order)
+            case "input":
+                await self._session(self._selected).send(str(order["text"]))
+            case "interrupt":
+                await self._session(order.get("session")).interrupt()
+            case "stop":
+                await self._scene.stop()
+        return None
+
+    async def _greet(self, page: str) -> dict[str, Any]:
+        self._pages.add(page)
+        picture = await self._look()
+        self._sent = {name: dict(items) for name, items in picture.lists.items()}
+        now = format_timestamp(self._store.clock())
+        return {"lists": picture.lists, "now": now, **await self._shown()}
+
+    async def _shown(self) -> dict[str, Any]:
+        told: dict[str, Any] = {"selected": self._selected}
+        if self._tail is not None:
+            whole = await anyio.to_thread.run_sync(self._tail.whole)
+            told["output"] = {**await self._with_title(whole), "reset": "asked"}
+        return told
+
+    def _newest(self, plan_id: str) -> str | None:
+        attempts = [one for one in self._store.sessions.select(plan_id=plan_id) if one.worker != "python"]
+        return attempts[-1].id if attempts else None
+
+    def _session(self, session_id: str | None) -> Any:
+        from harness_nb.harness import AsyncSession
+
+        return AsyncSession(self._harness, str(session_id))
+
+    async def _answer(self, order: dict[str, Any]) -> dict[str, Any]:
+        reply = reply_of(str(order["verb"]), order.get("option"), str(order.get("notes") or ""))
+        harness = self._harness
+        question = await anyio.to_thread.run_sync(self._store.messages.at, int(order["seq"]))
+        answer = await harness.announced(
+            lambda: reply.send(harness.desk, question, actor=harness.actor, door=DOOR)
+        )  # fmt: skip
+        return {"text": f"✓ {summary_of(answer)}"}

@@ -1,0 +1,223 @@
+"""The end of what a worker prints, as lines of HTML: colours kept, bounded, and read bit by bit.
+
+The whole output stays on disk. A view gets the last lines and then only what is new; when a worker prints faster than
+anybody reads, what lies between two looks is left out and the last lines are read again as soon as it slows down.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections import deque
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.ansi import AnsiDecoder
+    from rich.color import Color
+    from rich.console import Console
+    from rich.style import Style
+
+KEPT = 1000
+"""Lines that a view shows at most."""
+MOST = 256 * 1024
+"""Bytes that are read at most for the first picture."""
+MOST_AT_ONCE = 32 * 1024
+"""Bytes that are read at most for what is new, so that a flood stays below 1 MB/s however often a view looks."""
+LONGEST = 2000
+"""Characters of one line that are shown."""
+LONG = 16 * 1024
+"""Bytes from which on an unfinished line is read from its middle."""
+
+NAMES = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+BACKSPACE = re.compile(r"[^\b\n]\b")
+
+
+class Tail:
+    """The last lines of one session's output."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.RLock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._size = 0
+        self._place = 0
+        """Where the last line begins, which may go on."""
+        self._number = 0
+        """How many lines are before it."""
+        self._lines: deque[str] = deque(maxlen=KEPT)
+        self._open = ""
+        self._skipped = False
+        self._painter = Painter()
+
+    @property
+    def total(self) -> int:
+        """How many lines there are, the unfinished one included."""
+        return self._number + bool(self._open)
+
+    @property
+    def behind(self) -> bool:
+        """Whether something was left out, so that the last lines are to be read again once it is calm."""
+        return self._skipped
+
+    def whole(self) -> dict[str, Any]:
+        """Return all that is shown, for a page that has just come."""
+        with self._lock:
+            self.look()
+            lines = [*self._lines, *([self._open] if self._open else [])]
+            return {"first": self.total - len(lines), "lines": lines, "total": self.total, "reset": True}
+
+    def look(self) -> dict[str, Any] | None:
+        """Return what is new as lines and the number of the first of them; None if nothing is."""
+        try:
+            with self._lock, self._path.open("rb") as file:
+                return self._read(file.fileno(), os.fstat(file.fileno()).st_size)
+        except FileNotFoundError:
+            return None
+
+    def _read(self, descriptor: int, size: int) -> dict[str, Any] | None:
+        if size < self._size:
+            self._forget()
+        if size == self._size:
+            return self._catch_up(descriptor, size) if self._skipped else None
+        begin = not self._size
+        limit = MOST if begin else MOST_AT_ONCE
+        skipped = size - self._place > limit
+        if skipped:
+            self._skip(descriptor, size - limit)
+        first, number = self._number, self._take(os.pread(descriptor, size - self._place, self._place), size)
+        self._skipped = skipped and not begin
+        lines = [*list(self._lines)[len(self._lines) - number :], *([self._open] if self._open else [])]
+        return {"first": first, "lines": lines, "total": self.total, "reset": skipped}
+
+    def _catch_up(self, descriptor: int, size: int) -> dict[str, Any]:
+        """Read the last lines again, now that nothing more comes."""
+        total = self.total
+        start = max(0, size - MOST)
+        data = os.pread(descriptor, size - start, start)
+        if start:
+            data = data[data.find(b"\n") + 1 :]
+        self._lines.clear()
+        self._painter = Painter()
+        self._place, self._number, self._skipped = size - len(data), 0, False
+        self._take(data, size)
+        self._number += total - self.total
+        return self.whole()
+
+    def _skip(self, descriptor: int, to: int) -> None:
+        """Go on near the end, at the start of a line if there is one, and count what is left out."""
+        self._lines.clear()
+        self._painter = Painter()
+        while self._place < to:
+            data = os.pread(descriptor, min(1 << 20, to - self._place), self._place)
+            if not data:
+                return
+            self._number += data.count(b"\n")
+            self._place += len(data)
+        rest = os.pread(descriptor, MOST, self._place)
+        end = rest.find(b"\n") + 1
+        if 0 < end < len(rest):
+            self._number += 1
+            self._place += end
+
+    def _take(self, data: bytes, size: int) -> int:
+        """Paint lines, and return how many of them are finished."""
+        *complete, rest = data.split(b"\n")
+        for line in complete:
+            self._lines.append(self._painter.paint(line.decode("utf-8", "replace")))
+        self._number += len(complete)
+        self._place = size - len(rest)
+        if len(rest) > LONG:
+            self._place = size - LONG // 2
+        self._open = self._painter.paint(rest.decode("utf-8", "ignore"), keep=False) if rest else ""
+        self._size = size
+        return min(len(complete), KEPT)
+
+
+class Painter:
+    """Turns lines with a terminal's colours into HTML, one after the other."""
+
+    def __init__(self) -> None:
+        from rich.ansi import AnsiDecoder
+
+        self._decoder: AnsiDecoder = AnsiDecoder()
+
+    def paint(self, line: str, *, keep: bool = True) -> str:
+        """Return a line as HTML; ``keep`` is whether the colour at its end holds for the next."""
+        text = overwritten(line)
+        if "\x1b" not in text and not self._decoder.style:
+            return _plain(text)
+        before = self._decoder.style
+        decoded = self._decoder.decode_line(text)
+        if not keep:
+            self._decoder.style = before
+        decoded.truncate(LONGEST, overflow="ellipsis")
+        return "".join(
+            f'<span class="{classes}"{css}>{escape(part)}</span>' if classes or css else escape(part)
+            for part, classes, css in _segments(decoded)
+            if part
+        )
+
+
+def overwritten(line: str) -> str:
+    """Return what a terminal shows of a line in the end: a carriage return writes over it, a backspace takes back."""
+    text = line.rstrip("\r").rsplit("\r", 1)[-1]
+    while "\b" in text:
+        shorter = BACKSPACE.sub("", text, count=text.count("\b"))
+        text = shorter if shorter != text else text.replace("\b", "")
+    return text
+
+
+def _plain(text: str) -> str:
+    cut = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return escape(CONTROL.sub("·", cut))
+
+
+def _segments(decoded: Any) -> list[tuple[str, str, str]]:
+    return [
+        (CONTROL.sub("·", part.text), *_look_of(part.style))
+        for part in decoded.render(_console(), end="")
+        if not part.control
+    ]
+
+
+_consoles: list[Console] = []
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    if not _consoles:
+        _consoles.append(Console(width=LONGEST * 2, color_system="truecolor", force_terminal=True, file=None))
+    return _consoles[0]
+
+
+def _look_of(style: Style | None) -> tuple[str, str]:
+    """Return a style as classes, for the sixteen colours that have names in a theme, and as CSS for all others."""
+    if not style:
+        return "", ""
+    classes = [f"hnb-{name}" for name in ("bold", "italic", "underline", "strike", "dim") if getattr(style, name)]
+    fore, back = (style.bgcolor, style.color) if style.reverse else (style.color, style.bgcolor)
+    if style.reverse and fore is None and back is None:
+        classes.append("hnb-reverse")
+    css = []
+    for colour, prefix, property_ in ((fore, "hnb-fg", "color"), (back, "hnb-bg", "background-color")):
+        if colour is None or colour.is_default:
+            continue
+        name = _name_of(colour)
+        if name:
+            classes.append(f"{prefix}-{name}")
+        else:
+            css.append(f"{property_}:{colour.get_truecolor().hex}")
+    return " ".join(classes), f' style="{";".join(css)}"' if css else ""
+
+
+def _name_of(colour: Color) -> str:
+    number = colour.number
+    return NAMES[number % 8] if number is not None and number < 16 else ""

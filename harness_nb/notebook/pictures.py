@@ -1,0 +1,305 @@
+"""What a view shows at one moment: the fragments of HTML, the plain text, and whether anything can still change.
+
+A picture is made in a worker thread, from the journal and the documents; everything in it is bounded, however many
+plans there are and however much they print. What is saved for readers without a kernel is made of the same fragments,
+without forms, and once nothing changes any more without times and random ids, so that it compares equal from run to
+run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from harness_nb import templates
+from harness_nb.errors import ProjectNotFoundError
+from harness_nb.notebook.cards import Asked, answered, card
+from harness_nb.notebook.output import Tail
+from harness_nb.protocol.base import format_timestamp
+from harness_nb.protocol.files import CHECKPOINT_TYPES
+from harness_nb.views.questions import asker_of, question_text, respond_lines
+from harness_nb.views.waiting import prospects
+from harness_nb.views.words import clock, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from harness_nb.harness import AsyncHarness, AsyncQuestion, AsyncSession
+    from harness_nb.protocol.records import MessageRecord, SessionRecord
+    from harness_nb.sessions.host import Changes
+    from harness_nb.store import Store
+
+Fragments = list[tuple[str, str]]
+"""Keys and fragments, in the order they are shown."""
+SETTLED_SHOWN = 3
+"""Questions that were answered, and other news, of which a view shows that many."""
+SAVED_LINES = 60
+"""Lines of output that are saved with the notebook."""
+
+STATES = {
+    "initializing": ("waiting", "○", "starting"),
+    "running": ("running", "●", "runs"),
+    "checkpoint": ("asks", "?", "asks"),
+    "completed": ("complete", "✓", "completed"),
+    "failed": ("failed", "✕", "failed"),
+}
+"""Group, sign and word of each state of a session."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is shown now; ``output`` is the session whose output belongs to it, ``graph`` the drawn plans when saved."""
+
+    lists: dict[str, Fragments]
+    ended: bool
+    text: str
+    output: str | None = None
+    graph: str = ""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The places that a view has, and what a screen reader calls it."""
+
+    label: str
+    board: bool = False
+    output: bool = True
+
+    def html(self, of: str) -> str:
+        """Return the empty view."""
+        return templates.render("view.html", of=of, label=self.label, board=self.board, output=self.output)
+
+
+class Scene(Protocol):
+    """Something that can be looked at again and again."""
+
+    @property
+    def harness(self) -> AsyncHarness:
+        """Whose project it is about."""
+
+    @property
+    def frame(self) -> Frame:
+        """Its places."""
+
+    @property
+    def endless(self) -> bool:
+        """Whether it is followed even when nothing goes on."""
+
+    def look(self, *, live: bool, reachable: bool = True) -> Picture:
+        """Return how it is now; in a worker thread."""
+
+    def changes(self) -> tuple[Changes, ...]:
+        """Return what wakes whoever shows it, beside the changes of the harness."""
+
+    async def stop(self) -> object:
+        """End what is shown."""
+
+
+def require_project(store: Store) -> None:
+    """Make sure that the project is still there: an open journal can be read after its file was deleted.
+
+    Raises: ProjectNotFoundError.
+    """
+    if not store.layout.folder.is_dir():
+        raise ProjectNotFoundError(store.layout.root)
+
+
+def saved_html(scene: Scene, picture: Picture, *, of: str | None) -> str:
+    """Return a picture for readers without a kernel; ``of`` is the view that it stands behind while that lives."""
+    store = scene.harness.store
+    tail = _tail(store, picture.output) if scene.frame.output and picture.output else []
+    return templates.render(
+        "saved.html",
+        of=of,
+        style=templates.style(),
+        lists=picture.lists,
+        graph=picture.graph,
+        title="Output",
+        lines=tail,
+        as_of=None if picture.ended else store.clock().strftime("%Y-%m-%d %H:%M:%S UTC"),
+    )
+
+
+def _tail(store: Store, session_id: str) -> list[str]:
+    whole = Tail(store.layout.session(session_id).output).whole()
+    lines: list[str] = whole["lines"]
+    return lines[-SAVED_LINES:]
+
+
+class SessionScene:
+    """One session: how far it is, what it asks, and what it prints."""
+
+    endless = False
+
+    def __init__(self, session: AsyncSession) -> None:
+        self.harness = session.harness
+        self._session = session
+        self._store = session.harness.store
+        self._id = session.id
+        self.frame = Frame("A session of harness_nb")
+
+    def look(self, *, live: bool, reachable: bool = True) -> Picture:
+        """Return how the session is now.
+
+        Raises: SessionNotFoundError.
+        """
+        record = self._store.sessions.get(self._id)
+        questions = asked_of(self._store, self._store.messages.pending(self._id, CHECKPOINT_TYPES))
+        settled = [one for one in self._store.messages.select(self._id, direction="in") if _is_settled(one)]
+        lists = {
+            "head": [("head", _session_head(record, live=live))],
+            "cards": cards(questions, self._store.layout.root, live=live, reachable=reachable),
+            "answered": settled_lines(self._store, settled[-SETTLED_SHOWN:]),
+        }
+        return Picture(lists, not record.live, self._text(record, questions), output=self._id)
+
+    def changes(self) -> tuple[Changes, ...]:
+        """Return nothing: the harness tells of every change of a session."""
+        return ()
+
+    async def stop(self) -> object:
+        """End the session's processes."""
+        return await self._session.stop()
+
+    def _text(self, record: SessionRecord, questions: Sequence[Asked]) -> str:
+        _, sign, word = STATES.get(record.state, ("waiting", "○", record.state))
+        lines = [f"{sign} {name_of(record)} {word}" + (f": {record.reason}" if record.reason else "")]
+        lines += [f"  {line}" for line in question_lines(questions, self._store.layout.root)]
+        from harness_nb.sessions import read_output
+
+        output = read_output(self._store.layout.session(self._id).output, lines=10).text.rstrip("\n")
+        return "\n".join(lines + ([output] if output else []))
+
+
+class QuestionScene:
+    """One question, and once it is settled who settled it."""
+
+    endless = False
+
+    def __init__(self, question: AsyncQuestion) -> None:
+        self.harness = question.harness
+        self._store = question.harness.store
+        self._question = question
+        self.frame = Frame("A question of a worker", output=False)
+
+    def look(self, *, live: bool, reachable: bool = True) -> Picture:
+        """Return how the question stands now.
+
+        Raises: MessageNotFoundError.
+        """
+        root = self._store.layout.root
+        question = self._store.messages.get(self._question.id, self._question.session_id)
+        if question.status != "pending":
+            lists = {"answered": settled_lines(self._store, [question])}
+            return Picture(lists, ended=True, text=self._settled(question))
+        asked = asked_of(self._store, [question])
+        lists = {"cards": cards(asked, root, live=live, reachable=reachable, heading=False)}
+        return Picture(lists, ended=False, text="\n".join(question_lines(asked, root)))
+
+    def changes(self) -> tuple[Changes, ...]:
+        """Return nothing: the harness tells of every answer."""
+        return ()
+
+    async def stop(self) -> object:
+        """Tell the worker to stop its task."""
+        return await self._question.abort("stopped in the notebook")
+
+    def _settled(self, question: MessageRecord) -> str:
+        from harness_nb.store.messages import summary_of
+
+        answer = self._store.messages.answer_to(question.id, question.session_id)
+        end = f"answered by {answer.actor}: {summary_of(answer)}" if answer else "nobody waits for an answer any more"
+        return f"{asker_of(question)}: {question_text(question)} — {end}"
+
+
+def asked_of(store: Store, questions: Iterable[MessageRecord], titles: Mapping[str, str] | None = None) -> list[Asked]:
+    """Return questions with what belongs to them; ``titles`` are those of plans, by their id."""
+    ahead = None
+    found = []
+    for question in questions:
+        ahead = ahead or prospects(store)
+        session = store.sessions.get(question.session_id)
+        title = (titles or {}).get(session.plan_id or "", "")
+        prospect = ahead(question, session)
+        due = prospect.at if prospect.settles else None
+        found.append(Asked(question, session, title=title, policy=prospect.policy, due=due))
+    return found
+
+
+def cards(questions: Sequence[Asked], root: Path, *, live: bool, reachable: bool, heading: bool = True) -> Fragments:
+    """Return the open questions as cards, below a line that says how many they are."""
+    found = [
+        (str(one.question.seq), card(one, root, live=live, reachable=reachable)) for one in questions
+    ]  # fmt: skip
+    if heading and found:
+        words = "1 waits for you" if len(found) == 1 else f"{len(found)} wait for you"
+        found.insert(0, ("heading", f"<h2>{words}</h2>"))
+    return found
+
+
+def settled_lines(store: Store, questions: Iterable[MessageRecord]) -> Fragments:
+    """Return questions that are settled, a line each."""
+    return [
+        (str(one.seq), answered(Asked(one, None), store.messages.answer_to(one.id, one.session_id)))
+        for one in questions
+    ]
+
+
+def question_lines(questions: Iterable[Asked], root: Path) -> list[str]:
+    """Return questions and the commands that answer them, as plain lines."""
+    lines = []
+    for one in questions:
+        lines.append(f"? {asker_of(one.question)}: {one_line(question_text(one.question))}")
+        lines += [f"    {command}" for command in respond_lines(one.question, root)]
+    return lines
+
+
+def name_of(record: SessionRecord) -> str:
+    """Return what people call a session: its plan, else its command, never its random id."""
+    if record.plan_id:
+        return record.plan_id + (f", try {record.attempt}" if record.attempt > 1 else "")
+    return one_line(" ".join(record.command))[:80] or record.worker
+
+
+def task_of(record: SessionRecord) -> str:
+    """Return how far a session is: ``2 / 4``."""
+    return f"{record.current_task} / {record.total_tasks}" if record.total_tasks else ""
+
+
+def times_of(record: SessionRecord) -> tuple[str | None, str]:
+    """Return since when a session runs, or else how long it ran."""
+    began = record.started_at or record.created_at
+    if record.live:
+        return format_timestamp(began), ""
+    return None, clock((record.ended_at - began).total_seconds()) if record.ended_at else ""
+
+
+def _session_head(record: SessionRecord, *, live: bool) -> str:
+    group, sign, word = STATES.get(record.state, ("waiting", "○", record.state))
+    since, took = times_of(record) if live else (None, "")
+    facts = [record.reason or ""] if not record.live or record.state == "checkpoint" else []
+    if record.total_tasks:
+        facts.append(f"task {record.current_task} of {record.total_tasks}")
+    if record.live:
+        facts.append(record.task_name or record.message or "")
+    share = round(100 * record.current_task / record.total_tasks) if record.total_tasks else 0
+    can = live and record.live and record.worker != "python"
+    return templates.render(
+        "head.html",
+        name=name_of(record),
+        group=group,
+        sign=sign,
+        word=word,
+        facts=" · ".join(one_line(fact) for fact in facts if fact),
+        bar=[(group, share)] if record.total_tasks else [],
+        bar_words=f"task {record.current_task} of {record.total_tasks}",
+        since=since,
+        took=took,
+        interrupt=record.id if can else None,
+        stop="Really stop it?" if can else None,
+    )
+
+
+def _is_settled(message: MessageRecord) -> bool:
+    return message.type in CHECKPOINT_TYPES and message.status != "pending"

@@ -1,0 +1,423 @@
+// The page's side of a view: puts fragments where they belong, and sends what people do to the kernel.
+// Python renders every fragment; here nothing is worded but what only the page can know.
+
+const KEPT = 1000; // lines of output, as many as the kernel keeps
+const PATIENCE = 2500; // milliseconds until a click that nobody confirmed is said to be waiting
+
+const clock = (seconds) => {
+  const s = Math.max(0, Math.floor(seconds));
+  const [h, m, rest] = [Math.floor(s / 3600), Math.floor(s / 60) % 60, s % 60];
+  const two = (n) => String(n).padStart(2, "0");
+  return h ? `${h}:${two(m)}:${two(rest)}` : `${m}:${two(rest)}`;
+};
+
+function fragment(html, inside) {
+  const template = document.createElement("template");
+  if (inside.namespaceURI === "http://www.w3.org/2000/svg") {
+    template.innerHTML = `<svg>${html}</svg>`;
+    return template.content.firstElementChild.firstElementChild;
+  }
+  template.innerHTML = html.trim();
+  return template.content.firstElementChild;
+}
+
+// Keeps each named list of the page equal to the one that the kernel sent, touching only what differs.
+class Lists {
+  constructor(root) {
+    this.root = root;
+    this.items = {}; // list -> Map of key -> html
+    this.nodes = {}; // list -> Map of key -> element
+  }
+
+  apply(lists) {
+    for (const [name, items] of Object.entries(lists)) this.replace(name, new Map(items));
+  }
+
+  patch(changes) {
+    for (const [name, { order, changed }] of Object.entries(changes)) {
+      const before = this.items[name] ?? new Map();
+      this.replace(name, new Map(order.map((key) => [key, changed[key] ?? before.get(key) ?? ""])));
+    }
+  }
+
+  replace(name, wanted) {
+    const place = this.root.querySelector(`[data-list="${name}"]`);
+    this.items[name] = wanted;
+    if (!place) return;
+    const nodes = (this.nodes[name] ??= new Map());
+    for (const [key, node] of nodes) {
+      if (!wanted.has(key) || !place.contains(node)) {
+        node.remove();
+        nodes.delete(key);
+      }
+    }
+    let before = null;
+    for (const [key, html] of wanted) {
+      let node = nodes.get(key);
+      if (!node || node.hnbHtml !== html) {
+        const fresh = fragment(html, place);
+        if (!fresh) continue;
+        fresh.hnbHtml = html;
+        if (node) this.swap(node, fresh);
+        nodes.set(key, (node = fresh));
+        this.nested(node);
+      }
+      const next = before ? before.nextSibling : place.firstChild;
+      if (node !== next) place.insertBefore(node, next);
+      before = node;
+    }
+    const section = place.closest("[data-section]");
+    if (section) section.hidden = wanted.size === 0;
+  }
+
+  // Whoever is on a control of the old element, or has unfolded something in it, stays there.
+  swap(old, fresh) {
+    const focused = old.contains(document.activeElement) && document.activeElement.getAttribute("data-focus");
+    const open = [...old.querySelectorAll("details")].map((one) => one.open);
+    old.replaceWith(fresh);
+    fresh.querySelectorAll("details").forEach((one, n) => {
+      if (open[n] !== undefined) one.open = open[n];
+    });
+    if (focused) fresh.querySelector(`[data-focus="${focused}"]`)?.focus();
+  }
+
+  nested(node) {
+    for (const place of node.querySelectorAll("[data-list]")) {
+      const name = place.getAttribute("data-list");
+      if (this.items[name]) {
+        this.nodes[name] = new Map();
+        this.replace(name, this.items[name]);
+      }
+    }
+  }
+}
+
+// The end of a session's output: follows it, or stands still while somebody reads.
+class Log {
+  constructor(panel, ask) {
+    this.panel = panel;
+    this.ask = ask;
+    this.box = panel.querySelector(".hnb-log");
+    this.note = panel.querySelector(".hnb-log-note");
+    this.field = panel.querySelector(".hnb-find input");
+    this.hits = panel.querySelector(".hnb-find output");
+    this.button = panel.querySelector("[data-do=follow]");
+    this.session = null;
+    this.following = true;
+    this.live = true;
+    this.missed = 0;
+    this.first = 0;
+    this.total = 0;
+    this.box.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    this.button.addEventListener("click", () => this.follow(!this.following));
+    panel.querySelector("[data-do=copy]").addEventListener("click", (event) => this.copy(event.target));
+    panel.querySelector("[data-do=find]").addEventListener("click", () => this.toggleFind());
+    this.field.addEventListener("input", () => this.find(0));
+    this.field.addEventListener("keydown", (event) => this.findKey(event));
+  }
+
+  show(piece) {
+    this.panel.hidden = false;
+    if (piece.session !== this.session) {
+      this.session = piece.session;
+      this.following = true;
+      piece.reset = true;
+    }
+    this.panel.querySelector(".hnb-log-title").textContent = piece.title;
+    this.live = piece.live;
+    this.panel.querySelector(".hnb-input").hidden = !piece.live;
+    if (this.following || piece.reset === "asked") this.put(piece);
+    else this.missed = piece.total - this.total;
+    this.say();
+  }
+
+  put(piece) {
+    if (!piece.reset && (piece.first < this.first || piece.first > this.first + this.box.children.length)) {
+      this.ask({ do: "output" }); // another page has had what lies between
+      return;
+    }
+    if (piece.reset) {
+      this.box.replaceChildren();
+      this.first = piece.first;
+    }
+    while (this.box.children.length > piece.first - this.first) this.box.lastChild.remove();
+    this.box.insertAdjacentHTML("beforeend", piece.lines.map((line) => `<div>${line || " "}</div>`).join(""));
+    for (; this.box.children.length > KEPT; this.first++) this.box.firstChild.remove();
+    this.total = piece.total;
+    this.missed = 0;
+    if (this.following) this.toEnd();
+    if (this.field.value) this.find(null);
+  }
+
+  toEnd() {
+    this.placed = true;
+    this.box.scrollTop = this.box.scrollHeight;
+  }
+
+  scrolled() {
+    if (this.placed) {
+      this.placed = false;
+      return;
+    }
+    const atEnd = this.box.scrollHeight - this.box.scrollTop - this.box.clientHeight < 8;
+    if (this.following && !atEnd) this.follow(false);
+    else if (!this.following && atEnd && !this.missed) this.follow(true);
+  }
+
+  follow(yes) {
+    this.following = yes;
+    if (yes) {
+      if (this.missed) this.ask({ do: "output" });
+      this.toEnd();
+    }
+    this.say();
+  }
+
+  say() {
+    const lines = `${this.total.toLocaleString("en")} line${this.total === 1 ? "" : "s"}`;
+    const state = !this.live ? "ended" : this.following ? "following" : "paused";
+    const more = this.missed > 0 ? ` · ${this.missed.toLocaleString("en")} more below` : "";
+    this.note.textContent = `${state} · ${lines}${more}`;
+    this.button.textContent = this.following ? "Pause" : "Follow";
+    this.button.hidden = !this.live && this.following;
+  }
+
+  toggleFind() {
+    const bar = this.panel.querySelector(".hnb-find");
+    bar.hidden = !bar.hidden;
+    if (bar.hidden) {
+      this.field.value = "";
+      this.find(null);
+    } else this.field.focus();
+  }
+
+  findKey(event) {
+    event.stopPropagation();
+    if (event.key === "Enter") {
+      event.preventDefault();
+      this.find(event.shiftKey ? -1 : 1);
+    } else if (event.key === "Escape") this.toggleFind();
+  }
+
+  // step: 0 begins at the last hit, 1 and -1 go on from the present one, null only marks
+  find(step) {
+    const wanted = this.field.value.toLowerCase();
+    const found = [];
+    for (const line of this.box.children) {
+      const hit = wanted !== "" && line.textContent.toLowerCase().includes(wanted);
+      line.classList.toggle("hnb-hit", hit);
+      if (hit) found.push(line);
+      else line.classList.remove("hnb-here");
+    }
+    if (!wanted) {
+      this.hits.textContent = "";
+      return;
+    }
+    let at = found.findIndex((line) => line.classList.contains("hnb-here"));
+    if (step !== null && found.length) {
+      const next = step === 0 || at < 0 ? found.length - 1 : (at + step + found.length) % found.length;
+      found[at]?.classList.remove("hnb-here");
+      at = next;
+      found[at].classList.add("hnb-here");
+      this.following = false;
+      this.box.scrollTop = found[at].offsetTop - this.box.clientHeight / 2;
+      this.say();
+    }
+    this.hits.textContent = found.length ? `${at >= 0 ? at + 1 : found.length} of ${found.length}` : "not in these lines";
+  }
+
+  async copy(button) {
+    const text = [...this.box.children].map((line) => line.textContent).join("\n");
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "Not allowed here";
+    }
+    setTimeout(() => (button.textContent = "Copy"), 1500);
+  }
+}
+
+class Page {
+  constructor(model, el) {
+    this.model = model;
+    this.id = Math.random().toString(36).slice(2);
+    this.skew = 0;
+    this.count = 0;
+    this.sent = new Map(); // number of an order -> what to do when it is told
+    el.classList.add("hnb-live");
+    el.innerHTML = model.get("frame");
+    this.root = el.firstElementChild;
+    this.lists = new Lists(this.root);
+    this.log = this.root.querySelector(".hnb-output") && new Log(this.root.querySelector(".hnb-output"), (o) => this.order(o));
+    this.lists.apply(model.get("lists"));
+    this.hideSaved(this.root.getAttribute("data-of"));
+    this.on = (message) => this.told(message);
+    model.on("msg:custom", this.on);
+    for (const kind of ["click", "submit", "keydown", "input"]) {
+      this.root.addEventListener(kind, (event) => this[kind](event));
+    }
+    this.timer = setInterval(() => this.tick(), 1000);
+    this.tick();
+    this.order({ do: "hello" });
+  }
+
+  // What was saved for readers without a kernel is behind this view in the cell; one of both is enough.
+  hideSaved(of) {
+    this.style = document.createElement("style");
+    this.style.textContent =
+      `[data-saved="${of}"]{display:none!important}` +
+      `.jp-OutputArea-child:has([data-saved="${of}"]){display:none!important}`;
+    document.head.append(this.style);
+  }
+
+  remove() {
+    clearInterval(this.timer);
+    this.model.off("msg:custom", this.on);
+    this.style.remove();
+    this.order({ do: "bye" });
+  }
+
+  order(content, told) {
+    const number = ++this.count;
+    if (told) this.sent.set(number, told);
+    this.model.send({ ...content, page: this.id, number });
+    return number;
+  }
+
+  told(message) {
+    if (message.to && message.to !== this.id) return;
+    if (message.now) this.skew = Date.parse(message.now) - Date.now();
+    if (message.lists) this.lists.apply(message.lists);
+    if (message.patch) this.lists.patch(message.patch);
+    if (message.output && this.log) this.log.show(message.output);
+    if (message.selected !== undefined) this.mark(message.selected);
+    if (message.number && this.sent.has(message.number)) {
+      this.sent.get(message.number)(message);
+      this.sent.delete(message.number);
+    }
+    if (message.lists || message.patch) {
+      this.mark(this.selected);
+      this.tick();
+    }
+  }
+
+  mark(session) {
+    this.selected = session;
+    for (const row of this.root.querySelectorAll("tr[data-session]")) {
+      row.classList.toggle("hnb-selected", row.getAttribute("data-session") === session);
+    }
+  }
+
+  tick() {
+    const now = Date.now() + this.skew;
+    for (const one of this.root.querySelectorAll("time[data-since]")) {
+      one.textContent = clock((now - Date.parse(one.getAttribute("data-since"))) / 1000);
+    }
+    for (const one of this.root.querySelectorAll("time[data-until]")) {
+      one.textContent = clock((Date.parse(one.getAttribute("data-until")) - now) / 1000);
+    }
+  }
+
+  click(event) {
+    const row = event.target.closest("[data-session], .hnb-node[data-key]");
+    if (row) this.order({ do: "select", session: row.dataset.session ?? null, plan: row.dataset.key ?? null });
+    const button = event.target.closest("button[data-order]");
+    if (button) this.press(button);
+  }
+
+  keydown(event) {
+    if (event.target.closest("input, textarea, button, select, [role=button], summary")) event.stopPropagation(); // Jupyter's keys
+    if (event.key !== "Enter" && event.key !== " ") return;
+    const node = event.target.closest(".hnb-node[data-key]");
+    if (node) {
+      event.preventDefault();
+      node.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+    }
+  }
+
+  input(event) {
+    const form = event.target.closest("form");
+    if (form) form.querySelector(".hnb-told")?.replaceChildren();
+  }
+
+  // What cannot be taken back is asked a second time, where the button is.
+  press(button) {
+    const sure = button.getAttribute("data-sure");
+    if (sure && !button.classList.contains("hnb-sure")) {
+      const label = button.textContent;
+      button.classList.add("hnb-sure");
+      button.textContent = sure;
+      setTimeout(() => {
+        button.classList.remove("hnb-sure");
+        if (button.isConnected && !button.disabled) button.textContent = label;
+      }, 4000);
+      return;
+    }
+    button.disabled = true;
+    const place = this.root.querySelector(".hnb-head-told");
+    this.order({ do: button.getAttribute("data-order"), session: button.getAttribute("data-for") }, (answer) => {
+      if (!answer.ok && place) place.textContent = answer.text;
+      if (!answer.ok) button.disabled = false;
+    });
+  }
+
+  submit(event) {
+    event.preventDefault();
+    const form = event.target;
+    if (form.classList.contains("hnb-input")) this.type(form);
+    else this.answer(form, event.submitter);
+  }
+
+  type(form) {
+    const field = form.querySelector("input");
+    const text = field.value;
+    field.value = "";
+    this.order({ do: "input", text: text + "\n" }, (answer) => {
+      form.querySelector(".hnb-told").textContent = answer.ok ? "" : answer.text;
+      if (!answer.ok) field.value = text;
+    });
+    this.log.follow(true);
+  }
+
+  answer(form, button) {
+    const data = new FormData(form);
+    const verb = button?.value ?? "approve";
+    const notes = (data.get("notes") ?? "").trim();
+    const told = form.querySelector(".hnb-told");
+    if (button?.dataset.wants === "notes" && !notes) {
+      form.querySelector("details.hnb-more")?.setAttribute("open", "");
+      const field = form.querySelector("[name=notes]");
+      told.textContent = button.dataset.wantsText;
+      field?.focus();
+      return;
+    }
+    const option = data.get("option");
+    if (verb === "option" && !option) {
+      told.textContent = "Choose one first.";
+      return;
+    }
+    this.busy(form, true);
+    told.textContent = "Sending…";
+    const late = setTimeout(() => {
+      told.textContent = "The kernel is busy and has not taken this yet; it will when its cell ends. To answer now, run in a shell:";
+      form.parentElement.querySelector(".hnb-shell")?.removeAttribute("hidden");
+    }, PATIENCE);
+    this.order({ do: "answer", seq: Number(form.dataset.seq), verb, option, notes }, (answer) => {
+      clearTimeout(late);
+      told.textContent = answer.text;
+      this.busy(form, answer.ok);
+    });
+  }
+
+  busy(form, yes) {
+    for (const one of form.elements) one.disabled = yes;
+  }
+}
+
+function render({ model, el }) {
+  const page = new Page(model, el);
+  return () => page.remove();
+}
+
+export default { render };

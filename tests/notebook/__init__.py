@@ -1,0 +1,1 @@
+"""The notebook's door: pictures, forms, living views, magics."""

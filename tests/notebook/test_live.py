@@ -1,0 +1,205 @@
+"""A living view without a page: what it is sent, what it may ask for, and that it takes nothing else down with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness_nb.harness.loop_thread import loop_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from harness_nb import Harness, Plan
+    from tests.notebook.conftest import Shown
+
+PATIENCE = 60
+
+
+def eventually(look: Callable[[], Any]) -> Any:
+    """Return the first value that is true; views are told of changes a moment after they happened."""
+    until = time.monotonic() + PATIENCE
+    while not (found := look()):
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.02)
+    return found
+
+
+def seq_of(cards: dict[str, str], plan: str = "") -> int:
+    return next(int(key) for key, card in cards.items() if key.isdigit() and plan in card)
+
+
+def test_a_page_that_comes_gets_everything_at_once(
+    harness: Harness, asking: Callable[..., Plan], shown: Callable[[Any], Shown]
+) -> None:
+    run = harness.run(plans=[asking()])
+    harness.wait_for_state(states=["checkpoint"], timeout=PATIENCE)
+    view = shown(run)
+    told = view.order("hello")
+    assert {"head", "cards", "graph", "nodes", "sessions"} <= told["lists"].keys()
+    assert "Which cache?" in "".join(view.fragments("cards").values())
+    assert told["output"]["title"] == "01-01"
+    run.stop()
+
+
+def test_an_answer_in_the_page_reaches_the_worker_and_the_card_goes(
+    harness: Harness, root: Path, asking: Callable[..., Plan], shown: Callable[[Any], Shown]
+) -> None:
+    run = harness.run(plans=[asking()])
+    harness.wait_for_state(states=["checkpoint"], timeout=PATIENCE)
+    view = shown(run)
+    view.order("hello")
+    view.follow()
+    told = view.order("answer", seq=seq_of(view.fragments("cards")), verb="option", option="redis", notes="shared")
+    assert (told["ok"], told["text"]) == (True, "✓ Redis")
+    run.wait(timeout=PATIENCE)
+    eventually(lambda: "report" in view.fragments("report"))
+    assert (root / "1.txt").read_text() == "redis\n"
+    assert view.fragments("cards") == {}
+    assert "Redis" in "".join(view.fragments("answered").values())
+    assert view.saved[-1].ended
+
+
+def test_of_two_who_answer_the_second_is_told_who_was_faster(
+    harness: Harness, asking: Callable[..., Plan], shown: Callable[[Any], Shown]
+) -> None:
+    run = harness.run(plans=[asking()])
+    harness.wait_for_state(states=["checkpoint"], timeout=PATIENCE)
+    view = shown(run)
+    view.order("hello")
+    seq = seq_of(view.fragments("cards"))
+    harness.get_pending()[0].answer("sqlite")
+    told = view.order("answer", seq=seq, verb="option", option="redis")
+    assert "SQLite" in told["text"]
+    run.wait(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {"do": "answer", "seq": 99999, "verb": "approve"},
+        {"do": "input", "text": "x"},
+        {"do": "select", "plan": "99-99"},
+    ],
+)
+def test_an_order_that_cannot_be_done_is_told_and_harms_nothing(
+    harness: Harness, asking: Callable[..., Plan], shown: Callable[[Any], Shown], order: dict[str, Any]
+) -> None:
+    run = harness.run(plans=[asking()])
+    view = shown(run)
+    assert view.order(**order)["text"]
+    assert not run.ended
+    assert view.order("hello")["ok"]
+    run.stop()
+
+
+def test_only_what_changed_is_sent_and_nothing_where_nobody_looks(
+    harness: Harness, asking: Callable[..., Plan], shown: Callable[[Any], Shown]
+) -> None:
+    watched, unwatched = asking(1), asking(2)
+    run = harness.run(plans=[watched, unwatched])
+    view, nobody = shown(run), shown(run)
+    view.order("hello")
+    view.follow()
+    nobody.follow()
+    eventually(lambda: len([key for key in view.fragments("cards") if key.isdigit()]) == 2)
+    before = len(view.sent)
+    view.order("answer", seq=seq_of(view.fragments("cards"), "01-01"), verb="option", option="redis")
+    eventually(lambda: view.fragments("nodes").get("01-01", "").count("complete"))
+    changed = [key for one in view.sent[before:] for key in one.get("patch", {}).get("nodes", {}).get("changed", {})]
+    assert "01-02" not in changed
+    view.order("bye")
+    run.stop()
+    eventually(lambda: nobody.saved)
+    assert nobody.sent == []
+
+
+def test_output_comes_as_it_is_printed_and_input_goes_back(harness: Harness, shown: Callable[[Any], Shown]) -> None:
+    session = harness.start_session(command=["sh", "-c", "echo ready; read word; echo got $word; sleep 600"])
+    view = shown(session)
+    view.order("hello")
+    view.follow()
+    eventually(lambda: "ready" in view.lines())
+    assert view.order("input", text="apples\n")["ok"]
+    eventually(lambda: "got apples" in view.lines())
+    assert view.order("stop")["ok"]
+    eventually(lambda: "✕ failed" in "".join(view.fragments("head").values()))
+    assert session.state == "failed"
+
+
+def test_a_flood_is_cut_to_what_a_page_can_take_and_ends_with_its_last_lines(
+    harness: Harness, shown: Callable[[Any], Shown]
+) -> None:
+    session = harness.start_session(command=["sh", "-c", "seq 1 2000000; echo the end"])
+    view = shown(session)
+    view.order("hello")
+    view.follow()
+    began = time.monotonic()
+    session.wait(timeout=PATIENCE)
+    eventually(lambda: view.lines()[-1:] == ["the end"])
+    seconds = max(1.0, time.monotonic() - began)
+    assert len(json.dumps([one for one in view.sent if "output" in one])) / seconds < 1_000_000
+    last = [one["output"] for one in view.sent if "output" in one][-1]
+    assert last["total"] == 2_000_001
+    assert len(view.lines()) <= 1000
+
+
+def test_choosing_another_session_shows_its_output(
+    harness: Harness, asking: Callable[..., Plan], shown: Callable[[Any], Shown]
+) -> None:
+    run = harness.run(plans=[asking(1), asking(2)], max_parallel=2)
+    view = shown(run)
+    view.order("hello")
+    view.follow()
+    eventually(lambda: len(view.fragments("sessions")) == 2)
+    told = view.order("select", plan="01-02")
+    assert told["output"]["title"] == "01-02"
+    assert told["selected"] in view.fragments("sessions")
+    run.stop()
+
+
+def test_a_view_of_a_project_that_was_deleted_says_so(
+    harness: Harness, root: Path, shown: Callable[[Any], Shown]
+) -> None:
+    session = harness.start_session(command=["sleep", "600"])
+    view = shown(session)
+    view.order("hello")
+    session.stop(grace=0)
+    shutil.rmtree(root / ".orchestration")
+    view.follow()
+    eventually(lambda: "There is no" in "".join(view.fragments("head").values()))
+    assert not view.order("hello")["ok"]
+
+
+def test_a_view_that_fails_takes_nothing_else_with_it(
+    harness: Harness, asking: Callable[..., Plan], shown: Callable[[Any], Shown], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = harness.run(plans=[asking()])
+    view = shown(run)
+    view.order("hello")
+
+    def broken(**_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(view.live._scene, "look", broken)
+    view.follow()
+    eventually(lambda: "a fault of ours" in "".join(view.fragments("head").values()))
+    harness.wait_for_state(states=["checkpoint"], timeout=PATIENCE)
+    harness.get_pending()[0].answer("sqlite")
+    assert run.wait(timeout=PATIENCE).passed
+
+
+def test_a_closed_harness_ends_its_views(harness: Harness, shown: Callable[[Any], Shown]) -> None:
+    session = harness.start_session(command=["sleep", "600"])
+    view = shown(session)
+    view.order("hello")
+    view.follow()
+    session.stop(grace=0)
+    harness.close()
+    assert "closed" in view.order("answer", seq=1, verb="approve")["text"] or not view.order("input", text="x")["ok"]
+    assert loop_thread().portal.call(lambda: True)
