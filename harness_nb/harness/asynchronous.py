@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 
 from harness_nb import errors
+from harness_nb.harness.answering import Answering
 from harness_nb.harness.arguments import (
     command_of,
     environment_of,
@@ -20,7 +21,6 @@ from harness_nb.harness.arguments import (
     policies_of,
     states_of,
 )
-from harness_nb.harness.attendance import attended, require_answers
 from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession, _patience, only
 from harness_nb.harness.runs import options_of, prepare_run
 from harness_nb.harness.state import (
@@ -31,9 +31,7 @@ from harness_nb.harness.state import (
     write_quick_state,
 )
 from harness_nb.orchestrator import Desk, ask
-from harness_nb.orchestrator.answering import PolicyAnswers
 from harness_nb.orchestrator.attempts import task_message
-from harness_nb.orchestrator.policies import Rules
 from harness_nb.orchestrator.restore import choose_worker
 from harness_nb.protocol.records import SessionRecord
 from harness_nb.protocol.state import StateChange
@@ -101,11 +99,7 @@ class AsyncHarness:
         self._tasks: TaskGroup | None = None
         self._run: AsyncRun | None = None
         self._failure: Exception | None = None
-        self.policies = policies_of(policies)
-        self._told = attended
-        self._mine: set[str] = set()
-        self._answering = False
-        self.notice()
+        self.answering = Answering(self.host, self.desk, lambda: self._run, policies=policies, told=attended)
         if trust:
             self.trust()
 
@@ -113,7 +107,7 @@ class AsyncHarness:
         tasks = anyio.create_task_group()
         self._tasks = await tasks.__aenter__()
         self._failure = None
-        self._mine, self._answering = set(), False
+        self.answering.begin_anew()
         await tasks.start(self._serve)
         return self
 
@@ -166,7 +160,7 @@ class AsyncHarness:
         Raises: UntrustedProjectError for a plan, UnknownPlanError, UnknownWorkerError, UnsuitableWorkerError,
         CommandNotFoundError, WorkingFolderNotFoundError, MissingCommandError, NotResumableError, UnusableArgumentError.
         """
-        self.notice()
+        self.answering.notice()
         words, given = command_of(command), params_of(params)
         env, env_credentials = environment_of("env", env), environment_of("env_credentials", env_credentials)
         folder = folder_of(working_dir or ".")
@@ -364,43 +358,17 @@ class AsyncHarness:
         Raises: UnknownMessageKindError, InvalidMessageError; UnansweredQuestionError where nobody is there and no
         policy answers, and then the question is not open any more.
         """
-        self.notice()
+        self.answering.notice()
         session_id = f"ask-{self.store.new_id()[:8]}"
         self.answer_for(session_id)
-        return await ask(self.host, kind, payload, session_id=session_id, refuse=self._refuse)
-
-    def _refuse(self, question: MessageRecord) -> None:
-        rules = self.rules
-        if rules.attended is False:
-            require_answers(self.store, [question], rules, shell=False)
-
-    # --- who answers -------------------------------------------------------------------------
-
-    def notice(self) -> bool | None:
-        """Look whether somebody is there to be asked, as the caller's cell has it, and keep that."""
-        self.attended = attended() if self._told is None else self._told
-        return self.attended
-
-    @property
-    def rules(self) -> Rules:
-        """Who answers for what is asked here outside of runs; reads the settings."""
-        return Rules((*self.policies, *self.store.config().policies), self.attended)
+        return await ask(self.host, kind, payload, session_id=session_id, refuse=self.answering.refuse)
 
     def answer_for(self, session_id: str) -> None:
         """Answer a session's questions by policy from now on; one of a run is left to that run.
 
         Raises: HarnessClosedError.
         """
-        tasks = self._open
-        self._mine.add(session_id)
-        if not self._answering:  # begun when there is something to answer for: who only looks answers nothing
-            self._answering = True
-            tasks.start_soon(PolicyAnswers(self.host, self.desk, lambda: self.rules, self._answers_for).serve)
-
-    def _answers_for(self, session_id: str) -> bool:
-        if session_id not in self._mine or self.store.sessions.get(session_id).run_id is not None:
-            return False
-        return self._run is None or self._run.ended or not self._run.carries(session_id)
+        self.answering.take_on(session_id, self._open)
 
     async def keep(self, service: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Have something go on beside everything else until it ends or the harness is closed.
@@ -478,7 +446,7 @@ class AsyncHarness:
         tasks = self._open
         options = options_of(
             plans, worker=worker, max_parallel=max_parallel, params=params, again=again,
-            policies=(*policies_of(policies), *self.policies), attended=self.notice(),
+            policies=(*policies_of(policies), *self.answering.policies), attended=self.answering.notice(),
         )  # fmt: skip
         await anyio.to_thread.run_sync(self._require_trust, options)
         runner = await anyio.to_thread.run_sync(prepare_run, self.host, self.desk, options, self.door)

@@ -246,7 +246,7 @@ class Harness(Displayed):
         if credentials is not None:
             found._twin.desk.use(credentials)
         if given is not None:
-            found._twin.policies = given
+            found._twin.answering.policies = given
         if trust:
             found.trust()
         assert isinstance(found, cls)

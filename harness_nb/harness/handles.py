@@ -81,7 +81,7 @@ class AsyncSession:
         record = await anyio.to_thread.run_sync(lambda: self.record)
         if not record.live:
             return record
-        alone = self.harness.notice() is False
+        alone = self.harness.answering.notice() is False
         if record.run_id is None:
             self.harness.answer_for(self.id)
         with _patience(timeout, f"session {self.id} goes on"):
@@ -100,7 +100,7 @@ class AsyncSession:
     def _require_answers(self, record: SessionRecord) -> None:
         store = self.harness.store
         run = next((one for one in store.runs.select() if one.id == record.run_id), None)
-        rules = rules_of_run(run.options, store.config()) if run else self.harness.rules
+        rules = rules_of_run(run.options, store.config()) if run else self.harness.answering.rules
         require_answers(store, store.messages.pending(self.id), rules)
 
     def __await__(self) -> Generator[Any, None, SessionRecord]:
@@ -216,7 +216,7 @@ class AsyncRun:
         the run goes on; HarnessClosedError when the harness was closed meanwhile.
         """
         if not self.ended:
-            here = self.harness.notice()
+            here = self.harness.answering.notice()
             alone = (self._runner.record.options.attended if here is None else here) is False
             with _patience(timeout, f"run {self.id} goes on"):
                 await (self._end_or_question() if alone else self._ended.wait())

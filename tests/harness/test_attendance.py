@@ -90,7 +90,7 @@ def test_a_cell_says_whether_its_reader_can_be_asked_each_time_anew(
     client = kernel()
     through = (
         f"from harness_nb import Harness; h = Harness({str(root)!r}); h.start_session(command=['true']).wait();"
-        "print(h._twin.attended)"
+        "print(h._twin.answering.attended)"
     )
     for there in (True, False, True):
         assert run_cell(client, LOOK, allow_stdin=there) == str(there)
@@ -188,7 +188,7 @@ def test_the_harness_answers_before_the_settings_and_a_run_before_the_harness(
     options = h._twin.store.runs.select()[0].options
     assert [one.kind for one in options.policies] == ["action", "decision"]
     opened()
-    assert [one.kind for one in h._twin.policies] == ["decision"], "without policies= they stay"
+    assert [one.kind for one in h._twin.answering.policies] == ["decision"], "without policies= they stay"
 
 
 def test_policies_that_cannot_be_used_are_refused_at_the_door(root: Path) -> None:

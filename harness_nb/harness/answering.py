@@ -1,0 +1,83 @@
+"""Who answers for what is asked through one harness, outside of runs: its policies, and whether somebody is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness_nb.harness.arguments import policies_of
+from harness_nb.harness.attendance import attended, require_answers
+from harness_nb.orchestrator.answering import PolicyAnswers
+from harness_nb.orchestrator.policies import Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from anyio.abc import TaskGroup
+
+    from harness_nb.harness.handles import AsyncRun
+    from harness_nb.orchestrator import Desk
+    from harness_nb.protocol.files import Policy
+    from harness_nb.protocol.records import MessageRecord
+    from harness_nb.sessions.host import SessionHost
+
+
+class Answering:
+    """Answers by policy for the sessions that this harness asked through, started or waits for.
+
+    ``told`` is whether somebody is there, where the opener knows; without it, that is looked for at each call.
+    """
+
+    def __init__(
+        self,
+        host: SessionHost,
+        desk: Desk,
+        current_run: Callable[[], AsyncRun | None],
+        *,
+        policies: Sequence[Policy],
+        told: bool | None,
+    ) -> None:
+        self._host = host
+        self._desk = desk
+        self._store = host.store
+        self._current_run = current_run
+        self.policies = policies_of(policies)
+        self._told = told
+        self._mine: set[str] = set()
+        self._serving = False
+        self.notice()
+
+    def notice(self) -> bool | None:
+        """Look whether somebody is there to be asked, as the caller's cell has it, and keep that."""
+        self.attended = attended() if self._told is None else self._told
+        return self.attended
+
+    @property
+    def rules(self) -> Rules:
+        """The harness's policies, then those of the settings, which are read for it."""
+        return Rules((*self.policies, *self._store.config().policies), self.attended)
+
+    def begin_anew(self) -> None:
+        """Forget what was answered for, when the harness is opened once more."""
+        self._mine, self._serving = set(), False
+
+    def take_on(self, session_id: str, tasks: TaskGroup) -> None:
+        """Answer a session's questions by policy from now on; one of a run is left to that run."""
+        self._mine.add(session_id)
+        if not self._serving:  # begun when there is something to answer for: who only looks answers nothing
+            self._serving = True
+            tasks.start_soon(PolicyAnswers(self._host, self._desk, lambda: self.rules, self._is_mine).serve)
+
+    def _is_mine(self, session_id: str) -> bool:
+        if session_id not in self._mine or self._store.sessions.get(session_id).run_id is not None:
+            return False
+        run = self._current_run()
+        return run is None or run.ended or not run.carries(session_id)
+
+    def refuse(self, question: MessageRecord) -> None:
+        """Refuse a question that nobody will answer.
+
+        Raises: UnansweredQuestionError where nobody is there and no policy answers.
+        """
+        rules = self.rules
+        if rules.attended is False:
+            require_answers(self._store, [question], rules, shell=False)
