@@ -10,6 +10,8 @@ from harness_nb._version import __version__
 from harness_nb.errors import UnsupportedPlatformError
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
     from harness_nb.credentials import CredentialProvider, CredentialResult, lookup_credentials
     from harness_nb.errors import HarnessError
     from harness_nb.harness import AsyncHarness, Harness, Question, Run, Session
@@ -73,3 +75,8 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def load_ipython_extension(ipython: InteractiveShell) -> None:
+    """Make ``%%session`` and ``%harness`` known; ``%load_ext harness_nb`` calls this."""
+    import_module("harness_nb.notebook.magics").load(ipython)

@@ -358,10 +358,27 @@ class AsyncHarness:
         Raises: UnknownMessageKindError, InvalidMessageError; UnansweredQuestionError where nobody is there and no
         policy answers, and then the question is not open any more.
         """
+        return await self.raise_checkpoint(kind, payload)
+
+    async def raise_checkpoint(
+        self, kind: str, payload: Mapping[str, Any], *, asked: Callable[[AsyncQuestion], None] | None = None
+    ) -> MessageRecord:
+        """Do what ``ask`` does; ``asked`` is called in a worker thread once the question is open.
+
+        Raises: what ``ask`` does.
+        """
         self.answering.notice()
         session_id = f"ask-{self.store.new_id()[:8]}"
         self.answer_for(session_id)
-        return await ask(self.host, kind, payload, session_id=session_id, refuse=self.answering.refuse)
+        told: set[str] = set()
+
+        def unanswered(question: MessageRecord) -> None:
+            self.answering.refuse(question)
+            if asked is not None and question.id not in told:
+                told.add(question.id)
+                asked(AsyncQuestion(self, question))
+
+        return await ask(self.host, kind, payload, session_id=session_id, refuse=unanswered)
 
     def answer_for(self, session_id: str) -> None:
         """Answer a session's questions by policy from now on; one of a run is left to that run.

@@ -16,7 +16,7 @@ import anyio
 from harness_nb.errors import HarnessClosedError
 from harness_nb.harness.arguments import policies_of
 from harness_nb.harness.asynchronous import AsyncHarness
-from harness_nb.harness.display import Board, Displayed, waiting
+from harness_nb.harness.display import Board, Displayed, show_to_reader, waiting
 from harness_nb.harness.loop_thread import loop_thread
 
 if TYPE_CHECKING:
@@ -413,7 +413,7 @@ class Harness(Displayed):
         return record
 
     def ask(self, kind: str, **payload: Any) -> MessageRecord:
-        """Raise a checkpoint from Python and block for its answer.
+        """Raise a checkpoint from Python and block for its answer; in a notebook the cell shows the form meanwhile.
 
         ``kind`` is ``verification`` (what_built, how_to_verify), ``decision`` (decision, context, options),
         ``action`` (action, instructions, reason) or ``credentials`` (service, env_vars, reason, context).
@@ -422,7 +422,9 @@ class Harness(Displayed):
         policy answers, and then the question is not open any more.
         """
         with waiting(self._twin):
-            record: MessageRecord = _call(self._twin.ask, kind, **payload)
+            record: MessageRecord = _call(
+                self._twin.raise_checkpoint, kind, payload, asked=lambda twin: show_to_reader(Question(twin))
+            )
         return record
 
     # --- project -----------------------------------------------------------------------------

@@ -50,5 +50,11 @@ def waiting(harness: AsyncHarness) -> AbstractContextManager[object]:
     return context
 
 
+def show_to_reader(handle: Displayed) -> None:
+    """Show something in the cell that runs, where this is a notebook's kernel and somebody is there."""
+    if attended():
+        handle._ipython_display_()
+
+
 def _notebook() -> Any:
     return import_module(NOTEBOOK)

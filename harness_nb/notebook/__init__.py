@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from harness_nb.notebook.busy import telling
 from harness_nb.notebook.displays import html_of, show, text_of
-from harness_nb.notebook.telling import telling
 
 NBVAL_SANITIZE = Path(__file__).with_name("nbval-sanitize.cfg")
 """For ``pytest --nbval --nbval-sanitize-with``: what differs each time in the outputs of this package."""

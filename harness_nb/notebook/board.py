@@ -142,15 +142,12 @@ class BoardScene:
 
     def first_line(self) -> str:
         """Return the run in one line of text."""
-        shot = self._observer.look()
-        counts = ", ".join(f"{shot.count(group)} {group}" for group in GROUPS if shot.count(group))
-        _, sign, word = STATE_WORDS.get(shot.report.state, STATE_WORDS["idle"])
-        waits = f" · {len(shot.questions)} wait for you" if shot.questions else ""
-        return f"{self._store.layout.root.name} {sign} {word} · {_done(shot)}{f' ({counts})' if counts else ''}{waits}"
+        return _line(self._store, self._observer.look())
 
     def _text(self, shot: Snapshot, asked: Sequence[Asked]) -> str:
-        lines = question_lines(asked, self._store.layout.root)
-        return "\n".join([str(shot.report), *[f"  {line}" for line in lines]])
+        head, *plans = str(shot.report).split("\n")
+        lines = [f"  {line}" for line in question_lines(asked, self._store.layout.root)]
+        return "\n".join([head if self._own else _line(self._store, shot), *plans, *lines])
 
     def _head(self, shot: Snapshot, *, live: bool, ended: bool) -> str:
         report, total = shot.report, max(1, len(shot.lines))
@@ -271,6 +268,13 @@ class ControlRoom:
     async def stop(self) -> object:
         """Stop the newest run."""
         return await self._board.stop()
+
+
+def _line(store: Store, shot: Snapshot) -> str:
+    counts = ", ".join(f"{shot.count(group)} {group}" for group in GROUPS if shot.count(group))
+    _, sign, word = STATE_WORDS.get(shot.report.state, STATE_WORDS["idle"])
+    waits = f" · {len(shot.questions)} wait for you" if shot.questions else ""
+    return f"{store.layout.root.name} {sign} {word} · {_done(shot)}{f' ({counts})' if counts else ''}{waits}"
 
 
 def _done(shot: Snapshot) -> str:

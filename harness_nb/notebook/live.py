@@ -181,12 +181,9 @@ class Live:
             case "bye":
                 self._pages.discard(str(order.get("page")))
             case "select":
-                session = order.get("session") or await anyio.to_thread.run_sync(self._newest, str(order.get("plan")))
-                if session is None:
-                    return {"text": f"{order.get('plan')} has not begun."}
+                return await self._choose(order)
+            case "stay":
                 self._chosen = True
-                self._select(session)
-                return await self._shown()
             case "output":
                 return await self._shown()
             case "answer":
@@ -200,11 +197,20 @@ class Live:
         return None
 
     async def _greet(self, page: str) -> dict[str, Any]:
-        self._pages.add(page)
         picture = await self._look()
-        self._sent = {name: dict(items) for name, items in picture.lists.items()}
+        if not self._pages:  # other pages still wait for the difference to what they have
+            self._sent = {name: dict(items) for name, items in picture.lists.items()}
+        self._pages.add(page)
         now = format_timestamp(self._store.clock())
         return {"lists": picture.lists, "now": now, **await self._shown()}
+
+    async def _choose(self, order: dict[str, Any]) -> dict[str, Any]:
+        session = order.get("session") or await anyio.to_thread.run_sync(self._newest, str(order.get("plan")))
+        if session is None:
+            return {"text": f"{order.get('plan')} has not begun."}
+        self._chosen = True
+        self._select(session)
+        return await self._shown()
 
     async def _shown(self) -> dict[str, Any]:
         told: dict[str, Any] = {"selected": self._selected}

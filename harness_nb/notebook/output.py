@@ -10,16 +10,18 @@ import os
 import re
 import threading
 from collections import deque
+from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from rich.ansi import AnsiDecoder
     from rich.color import Color
-    from rich.console import Console
     from rich.style import Style
+    from rich.text import Text
 
 KEPT = 1000
 """Lines that a view shows at most."""
@@ -29,12 +31,24 @@ MOST_AT_ONCE = 32 * 1024
 """Bytes that are read at most for what is new, so that a flood stays below 1 MB/s however often a view looks."""
 LONGEST = 2000
 """Characters of one line that are shown."""
+COLOURS_HELD = 100
+"""Colours that are looked at, of those that were written over."""
 LONG = 16 * 1024
 """Bytes from which on an unfinished line is read from its middle."""
 
 NAMES = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-BACKSPACE = re.compile(r"[^\b\n]\b")
+COLOUR = re.compile(r"\x1b\[[0-9;]{0,64}m")
+SIGN = re.compile(r"(\x1b\[[0-9;]{0,64}m)|.", re.DOTALL)
+OTHER_ORDER = re.compile(
+    r"""
+    \x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?      # a title, a link, a picture; one that does not end hides the rest
+    | \x1b\[(?![0-9;]{0,64}m)[0-?]*[ -/]*[@-~]?    # where the cursor goes, what is cleared; colours without sense
+    | \x1b$
+    """,
+    re.VERBOSE,
+)
+"""What tells a terminal something else than a colour; rich does not know all of it, or takes very long."""
 
 
 class Tail:
@@ -84,6 +98,8 @@ class Tail:
     def _read(self, descriptor: int, size: int) -> dict[str, Any] | None:
         if size < self._size:
             self._forget()
+            if not size:
+                return {"first": 0, "lines": [], "total": 0, "reset": True}
         if size == self._size:
             return self._catch_up(descriptor, size) if self._skipped else None
         begin = not self._size
@@ -91,10 +107,11 @@ class Tail:
         skipped = size - self._place > limit
         if skipped:
             self._skip(descriptor, size - limit)
-        first, number = self._number, self._take(os.pread(descriptor, size - self._place, self._place), size)
+        number = self._take(os.pread(descriptor, size - self._place, self._place), size)
         self._skipped = skipped and not begin
-        lines = [*list(self._lines)[len(self._lines) - number :], *([self._open] if self._open else [])]
-        return {"first": first, "lines": lines, "total": self.total, "reset": skipped}
+        lines = [*list(self._lines)[max(0, len(self._lines) - number) :], *([self._open] if self._open else [])]
+        reset = skipped or number > KEPT
+        return {"first": self.total - len(lines), "lines": lines, "total": self.total, "reset": reset}
 
     def _catch_up(self, descriptor: int, size: int) -> dict[str, Any]:
         """Read the last lines again, now that nothing more comes."""
@@ -129,7 +146,7 @@ class Tail:
     def _take(self, data: bytes, size: int) -> int:
         """Paint lines, and return how many of them are finished."""
         *complete, rest = data.split(b"\n")
-        for line in complete:
+        for line in complete[-KEPT:]:
             self._lines.append(self._painter.paint(line.decode("utf-8", "replace")))
         self._number += len(complete)
         self._place = size - len(rest)
@@ -137,7 +154,7 @@ class Tail:
             self._place = size - LONG // 2
         self._open = self._painter.paint(rest.decode("utf-8", "ignore"), keep=False) if rest else ""
         self._size = size
-        return min(len(complete), KEPT)
+        return len(complete)
 
 
 class Painter:
@@ -150,10 +167,10 @@ class Painter:
 
     def paint(self, line: str, *, keep: bool = True) -> str:
         """Return a line as HTML; ``keep`` is whether the colour at its end holds for the next."""
-        text = overwritten(line)
+        before = self._decoder.style
+        text = self._colours_only(line) if "\x1b" in line else overwritten(line)
         if "\x1b" not in text and not self._decoder.style:
             return _plain(text)
-        before = self._decoder.style
         decoded = self._decoder.decode_line(text)
         if not keep:
             self._decoder.style = before
@@ -164,14 +181,34 @@ class Painter:
             if part
         )
 
+    def _colours_only(self, line: str) -> str:
+        """Return what is to be seen of a line with its colours, and note those that are written over and still hold."""
+        text = OTHER_ORDER.sub("", line).rstrip("\r")
+        hidden, _, shown = text.rpartition("\r")
+        if colours := COLOUR.findall(hidden):
+            self._decoder.decode_line("".join(colours[-COLOURS_HELD:]))
+        return overwritten(shown)
+
 
 def overwritten(line: str) -> str:
     """Return what a terminal shows of a line in the end: a carriage return writes over it, a backspace takes back."""
     text = line.rstrip("\r").rsplit("\r", 1)[-1]
-    while "\b" in text:
-        shorter = BACKSPACE.sub("", text, count=text.count("\b"))
-        text = shorter if shorter != text else text.replace("\b", "")
-    return text
+    return _taken_back(text) if "\b" in text else text
+
+
+def _taken_back(text: str) -> str:
+    """Return a text without what a backspace takes back, which is never a colour."""
+    kept: list[tuple[str, str]] = []
+    colours = ""
+    for match in SIGN.finditer(text):
+        if match[1]:
+            colours += match[1]
+        elif match[0] != "\b":
+            kept.append((colours, match[0]))
+            colours = ""
+        elif kept:
+            colours = kept.pop()[0] + colours
+    return "".join(colour + sign for colour, sign in kept) + colours
 
 
 def _plain(text: str) -> str:
@@ -179,25 +216,20 @@ def _plain(text: str) -> str:
     return escape(CONTROL.sub("·", cut))
 
 
-def _segments(decoded: Any) -> list[tuple[str, str, str]]:
-    return [
-        (CONTROL.sub("·", part.text), *_look_of(part.style))
-        for part in decoded.render(_console(), end="")
-        if not part.control
-    ]
+def _segments(decoded: Text) -> Iterator[tuple[str, str, str]]:
+    """Return pieces of text with their looks; rich renders styles that overlap, and these never do."""
+    text, place = decoded.plain, 0
+    for span in [*decoded.spans, None]:
+        start, end = (span.start, span.end) if span else (len(text), len(text))
+        if start > place:
+            yield CONTROL.sub("·", text[place:start]), "", ""
+        if span and end > start:
+            assert not isinstance(span.style, str)
+            yield CONTROL.sub("·", text[start:end]), *_look_of(span.style)
+        place = end
 
 
-_consoles: list[Console] = []
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    if not _consoles:
-        _consoles.append(Console(width=LONGEST * 2, color_system="truecolor", force_terminal=True, file=None))
-    return _consoles[0]
-
-
+@lru_cache(maxsize=1000)
 def _look_of(style: Style | None) -> tuple[str, str]:
     """Return a style as classes, for the sixteen colours that have names in a theme, and as CSS for all others."""
     if not style:

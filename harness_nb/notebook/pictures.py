@@ -191,7 +191,7 @@ class QuestionScene:
         root = self._store.layout.root
         question = self._store.messages.get(self._question.id, self._question.session_id)
         if question.status != "pending":
-            lists = {"answered": settled_lines(self._store, [question])}
+            lists: dict[str, Fragments] = {"cards": [], "answered": settled_lines(self._store, [question])}
             return Picture(lists, ended=True, text=self._settled(question))
         asked = asked_of(self._store, [question])
         lists = {"cards": cards(asked, root, live=live, reachable=reachable, heading=False)}

@@ -3,6 +3,7 @@
 
 const KEPT = 1000; // lines of output, as many as the kernel keeps
 const PATIENCE = 2500; // milliseconds until a click that nobody confirmed is said to be waiting
+const KNOCKS = [150, 300, 600, 1200, 2500, 5000, 10000]; // milliseconds from one greeting to the next
 
 const clock = (seconds) => {
   const s = Math.max(0, Math.floor(seconds));
@@ -169,7 +170,7 @@ class Log {
     if (yes) {
       if (this.missed) this.ask({ do: "output" });
       this.toEnd();
-    }
+    } else if (this.live) this.ask({ do: "stay" }); // who reads keeps this session, whatever else begins
     this.say();
   }
 
@@ -245,6 +246,8 @@ class Page {
     this.skew = 0;
     this.count = 0;
     this.sent = new Map(); // number of an order -> what to do when it is told
+    this.knocks = new Set(); // numbers of the greetings
+    this.waiting = []; // orders until the kernel has greeted back
     el.classList.add("hnb-live");
     el.innerHTML = model.get("frame");
     this.root = el.firstElementChild;
@@ -259,7 +262,24 @@ class Page {
     }
     this.timer = setInterval(() => this.tick(), 1000);
     this.tick();
-    this.order({ do: "hello" });
+    this.knock();
+  }
+
+  // What is sent before JupyterLab has found a way past a running cell waits behind that cell: so the page greets until
+  // it is heard, and sends all else after that.
+  knock() {
+    const number = ++this.count;
+    this.knocks.add(number);
+    this.model.send({ do: "hello", page: this.id, number });
+    const pause = KNOCKS[this.knocks.size - 1];
+    if (pause) this.again = setTimeout(() => this.knock(), pause);
+  }
+
+  heard() {
+    clearTimeout(this.again);
+    const waiting = this.waiting;
+    this.waiting = null;
+    for (const content of waiting) this.model.send(content);
   }
 
   // What was saved for readers without a kernel is behind this view in the cell; one of both is enough.
@@ -274,19 +294,25 @@ class Page {
   remove() {
     clearInterval(this.timer);
     this.model.off("msg:custom", this.on);
+    clearTimeout(this.again);
     this.style.remove();
-    this.order({ do: "bye" });
+    this.model.send({ do: "bye", page: this.id });
   }
 
   order(content, told) {
     const number = ++this.count;
     if (told) this.sent.set(number, told);
-    this.model.send({ ...content, page: this.id, number });
-    return number;
+    const whole = { ...content, page: this.id, number };
+    if (this.waiting) this.waiting.push(whole);
+    else this.model.send(whole);
   }
 
   told(message) {
     if (message.to && message.to !== this.id) return;
+    if (this.knocks.has(message.number)) {
+      if (!this.waiting) return; // a later greeting was heard before
+      this.heard();
+    }
     if (message.now) this.skew = Date.parse(message.now) - Date.now();
     if (message.lists) this.lists.apply(message.lists);
     if (message.patch) this.lists.patch(message.patch);
@@ -321,7 +347,9 @@ class Page {
 
   click(event) {
     const row = event.target.closest("[data-session], .hnb-node[data-key]");
-    if (row) this.order({ do: "select", session: row.dataset.session ?? null, plan: row.dataset.key ?? null });
+    if (row) {
+      this.order({ do: "select", session: row.dataset.session ?? null, plan: row.dataset.key ?? null }, (answer) => this.say(answer.text));
+    }
     const button = event.target.closest("button[data-order]");
     if (button) this.press(button);
   }
@@ -355,11 +383,14 @@ class Page {
       return;
     }
     button.disabled = true;
-    const place = this.root.querySelector(".hnb-head-told");
     this.order({ do: button.getAttribute("data-order"), session: button.getAttribute("data-for") }, (answer) => {
-      if (!answer.ok && place) place.textContent = answer.text;
-      if (!answer.ok) button.disabled = false;
+      this.say(answer.ok ? "" : answer.text);
+      button.disabled = false;
     });
+  }
+
+  say(text) {
+    this.root.querySelector(".hnb-head-told").textContent = text;
   }
 
   submit(event) {

@@ -280,7 +280,9 @@ def test_whatever_is_printed_becomes_harmless_html(pieces: list[str], keep: bool
 
 
 @given(st.lists(st.binary(max_size=20) | st.sampled_from([b"\n", b"\r\n", "ü€".encode(), b"\x1b[31m"]), max_size=20))
-def test_it_makes_no_difference_how_output_is_cut(tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]) -> None:
+def test_it_makes_no_difference_how_output_is_cut(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]
+) -> None:
     """Read bit by bit or at once, the page shows the same."""
     folder = tmp_path_factory.mktemp("cut")
     grown, whole = folder / "grown.log", folder / "whole.log"
