@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from harness_nb.errors import FileInTheWayError, SampleMissingError, UnwritableFolderError
+from harness_nb.harness.attendance import attended
 from harness_nb.store import Store
 from harness_nb.store.trust import set_trusted
 
@@ -40,6 +41,20 @@ def prepare_sample(folder: Path) -> tuple[Path, bool]:
         raise FileInTheWayError(target, "the sample")
     set_trusted(target)
     return target, fresh
+
+
+def sample_for_notebook() -> Path:
+    """Return the copy that a notebook works on: where it lies if that is one, else ``harness-nb-sample`` beside it.
+
+    Where a program runs the notebook it is a new temporary folder: a test starts afresh and leaves nothing behind.
+
+    Raises: SampleMissingError, FileInTheWayError, UnwritableFolderError.
+    """
+    folder = Path.cwd()
+    if not _is_copy(_source(), folder):
+        around = Path(tempfile.mkdtemp()) if attended() is False else folder
+        folder = around / DEFAULT_FOLDER
+    return prepare_sample(folder)[0]
 
 
 def _source() -> Path:

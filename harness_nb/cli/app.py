@@ -127,7 +127,7 @@ def run(
     require_lab()
     if yes and (failed := run_plans(order)):
         raise typer.Exit(failed)
-    open_lab(project)
+    open_lab(project, unless_alone=yes)
 
 
 @app.command()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sqlite3
 import sys
 import tempfile
 from contextlib import closing
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -32,6 +34,7 @@ SIGN: dict[Level, str] = {"fine": "✓", "note": "!", "broken": "✕"}
 STYLE: dict[Level, str] = {"fine": "green", "note": "yellow", "broken": "bold red"}
 OLDEST = (3, 11)
 LONGEST_SOCKET_PATH = 100
+KERNEL_THAT_HEARS_CLICKS = (7, 4)
 
 
 @dataclass(frozen=True)
@@ -153,8 +156,18 @@ def _some(names: list[str]) -> str:
 
 
 def _extras() -> Iterator[Finding]:
-    yield _packages("notebook", ("jupyterlab", "ipywidgets", "anywidget"), "lab")
+    notebook = _packages("notebook", ("jupyterlab", "ipykernel", "ipywidgets", "anywidget"), "lab")
+    yield _kernel(version("ipykernel"), version("jupyterlab")) if notebook.level == "fine" else notebook
     yield _packages("sample", ("vega_datasets",), "sample")
+
+
+def _kernel(ipykernel: str, jupyterlab: str) -> Finding:
+    """Say whether a click gets through while a cell runs, which older kernels cannot do."""
+    found = f"JupyterLab {jupyterlab}, ipykernel {ipykernel}"
+    if tuple(int(part) for part in re.findall(r"\d+", ipykernel)[:2]) >= KERNEL_THAT_HEARS_CLICKS:
+        return Finding("fine", "notebook", f"{found}: clicks get through while a cell runs")
+    return Finding("note", "notebook", f"{found}: a click waits until the running cell has ended",
+                   "pip install --upgrade 'harness-nb[lab]', or answer with harness-nb respond.")  # fmt: skip
 
 
 def _packages(what: str, modules: Iterable[str], extra: str) -> Finding:
