@@ -106,7 +106,7 @@ def decision(question: MessageRecord, option: str, *, rationale: str | None = No
     options = question.payload.get("options") or [{"id": option.strip()}]  # none offered: one's own words
     wanted = option.strip().lower()
     for one in options:
-        if wanted in (str(one["id"]).lower(), str(one.get("name", "")).lower()):
+        if wanted in (str(one["id"]).lower(), str(one.get("name") or one["id"]).lower()):
             return "decision_made", {
                 **_common(question),
                 "decision": question.payload.get("decision", ""),

@@ -172,10 +172,10 @@ class RunBlock(WireModel):
 
 
 class DecisionOption(WireModel):
-    """One way a decision can go."""
+    """One way a decision can go; without a name it is shown by its id."""
 
     id: str
-    name: str
+    name: str = ""
     description: str | None = None
     pros: str = ""
     cons: str = ""

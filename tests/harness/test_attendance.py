@@ -148,7 +148,7 @@ def test_a_notebook_that_a_program_executes_fails_with_the_question_instead_of_h
         f"print(h.ask('decision', **{DECISION!r}).payload['selectedOptionId'])",
         "print(len(h.get_pending())); h.close()",
     ]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in cells])  # type: ignore[no-untyped-call]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in cells])
     NotebookClient(notebook, allow_errors=True, timeout=LIMIT, kernel_name="python3").execute()
     failed = notebook.cells[1].outputs[0]
     assert failed["ename"] == "UnansweredQuestionError"

@@ -196,3 +196,10 @@ def test_which_questions_nobody_needs_to_wait_for_in_vain(do: str | None, covere
     """``wait`` means that somebody answers by another door; a reminder answers nothing."""
     policies = (Policy.model_validate({"do": do}),) if do else ()
     assert prospect(question("action"), Rules(policies, attended=False)).covered is covered
+
+
+def test_an_option_without_a_name_goes_by_its_id_and_never_by_an_empty_answer() -> None:
+    asked = question("decision_needed", options=[{"id": "a", "name": ""}, {"id": "b"}])
+    assert answers.decision(asked, "B")[1]["selectedOptionName"] == "b"
+    with pytest.raises(UnknownOptionError):
+        answers.decision(asked, "")
