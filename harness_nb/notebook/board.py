@@ -199,7 +199,7 @@ class BoardScene:
             title=self._titles.get(one.plan_id or "", ""),
             worker=one.worker,
             task=task_of(one),
-            last=self._last_line(one) if live and not one.reason else one_line(one.reason or ""),
+            last=self._last_line(one) if live and one.state != "failed" else one_line(one.reason or ""),
             since=since,
             took=took,
             live=live,

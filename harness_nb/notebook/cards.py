@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 DOOR: Final = "notebook"
 """How the journal names this door."""
+DOORS: Final = {"cli": "the command line", "python": "Python", "file": "a file", "mcp": "an MCP client"}
+"""What people call the other doors, where it is not what the journal calls them."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ def answered(asked: Asked, answer: MessageRecord | None) -> str:
     """Return a question that is settled as one line: what was answered, and by whom."""
     who = ""
     if answer is not None:
-        door = f" through the {answer.door}" if answer.door and answer.door != answer.actor else ""
+        words = DOORS.get(answer.door or "", f"the {answer.door}")
+        door = f" through {words}" if answer.door and answer.door != answer.actor else ""
         who = f"{answer.actor or 'somebody'}{door}"
     return templates.render(
         "answered.html",

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
-
-SUBSHELLS_SINCE = 7
-"""The ipykernel from which on messages can be handled beside a running cell."""
 
 
 def kernel() -> Any:
@@ -24,6 +20,5 @@ def has_widgets() -> bool:
 
 
 def clicks_reach_a_busy_kernel() -> bool:
-    """Say whether the kernel can take orders of a page while a cell runs."""
-    new_enough = int(version("ipykernel").split(".")[0]) >= SUBSHELLS_SINCE
-    return new_enough and bool(getattr(kernel(), "_supports_kernel_subshells", False))
+    """Say whether the kernel can take orders of a page while a cell runs: ipykernel can from version 7 on."""
+    return bool(getattr(kernel(), "_supports_kernel_subshells", False))

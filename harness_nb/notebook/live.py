@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from harness_nb import templates
-from harness_nb.errors import AlreadyAnsweredError, HarnessError
+from harness_nb.errors import AlreadyAnsweredError, HarnessError, ProjectNotFoundError
 from harness_nb.notebook.cards import DOOR, reply_of
 from harness_nb.notebook.output import Tail
 from harness_nb.notebook.pictures import name_of, require_project
@@ -23,17 +23,23 @@ from harness_nb.sessions.host import Changes, any_of
 from harness_nb.store.messages import summary_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from harness_nb.notebook.pictures import Picture, Scene
     from harness_nb.notebook.widget import View
 
 PAUSE = 0.08
 """Seconds between two messages at least."""
-RATE = 500_000
+RATE = 250_000
 """Bytes a second that a view may send of what it shows; after more it pauses longer."""
 CALM = 0.3
 """Seconds without output after a flood, until its end is shown whole."""
+AGAIN = 1.0
+"""Seconds until the next try after a view could not be made."""
+UNSEEN = 15.0
+"""Seconds between two looks at most often where no page shows the view."""
+FORGOTTEN = 300.0
+"""Seconds after which a page that was not heard of is gone; pages say every half minute that they are there."""
 SAVE_EVERY = 5.0
 """Seconds between two versions of what is saved with the notebook."""
 
@@ -56,7 +62,9 @@ class Live:
         self._view: View | None = None
         self._save = save
         self._reachable = reachable
-        self._pages: set[str] = set()
+        self._pages: dict[str, float] = {}
+        """When each page was heard of last."""
+        self._turn = anyio.Lock()
         self._called = Changes()
         self._sent: Sent = {}
         self._selected: str | None = None
@@ -68,22 +76,39 @@ class Live:
         self._view = view
 
     async def serve(self) -> None:
-        """Follow the scene until it has ended, or cannot be looked at any more."""
-        async with anyio.create_task_group() as tasks:
-            if self._view is not None:
-                tasks.start_soon(self._follow_output)
+        """Follow the scene until it has ended, or the harness is closed."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                if self._view is not None:
+                    tasks.start_soon(self._insist, self._follow_output, False)
+                await self._insist(self._follow_picture)
+                tasks.cancel_scope.cancel()
+        except anyio.get_cancelled_exc_class():
+            self._say_gone(self._harness.closed_by())
+            raise
+
+    async def _insist(self, follow: Callable[[], Awaitable[None]], tell: bool = True) -> None:  # noqa: FBT001, FBT002
+        """Follow, and where that fails ``tell`` it and try again at the next change; the work goes on anyway."""
+        while True:
+            host = self._harness.host
+            changed = host.changes.next, host.output.next, self._called.next
             try:
-                await self._follow_picture()
-            except Exception as error:  # a view that fails takes nothing else with it: the work goes on
-                self._say_gone(error)
-            tasks.cancel_scope.cancel()
+                return await follow()
+            except ProjectNotFoundError as error:
+                return self._say_gone(error)
+            except Exception as error:  # a view that fails takes nothing else with it
+                if tell:
+                    self._say_gone(error)
+            await anyio.sleep(AGAIN)
+            await any_of(*changed)
 
     async def _follow_picture(self) -> None:
         saved = anyio.current_time()
         while True:
             changed = [one.next for one in (self._harness.host.changes, *self._scene.changes(), self._called)]
-            picture = await self._look()
-            size = await self._send_lists(picture)
+            async with self._turn:
+                picture = await self._look()
+                size = await self._send_lists(picture)
             late = anyio.current_time() - saved
             over = picture.ended and not self._scene.endless
             if over or late > SAVE_EVERY:
@@ -92,9 +117,25 @@ class Live:
             if over:
                 await self._send_output(final=True)
                 return
-            await anyio.sleep(max(PAUSE, size / RATE))
-            with anyio.move_on_after(SAVE_EVERY if late < SAVE_EVERY else None):
+            await self._pause(max(PAUSE, size / RATE))
+            with anyio.move_on_after(SAVE_EVERY if self._seen and late < SAVE_EVERY else None):
                 await any_of(*changed)
+
+    async def _pause(self, seconds: float) -> None:
+        """Let some time pass; a view that no page shows is looked at rarely, until one comes."""
+        if self._seen or self._view is None:
+            await anyio.sleep(seconds)
+            return
+        came = self._called.next
+        with anyio.move_on_after(UNSEEN):
+            await came.wait()
+
+    @property
+    def _seen(self) -> bool:
+        """Whether a page shows this; one that was not heard of for long is gone, with or without a word."""
+        now = anyio.current_time()
+        self._pages = {page: heard for page, heard in self._pages.items() if now - heard < FORGOTTEN}
+        return bool(self._pages)
 
     async def _look(self) -> Picture:
         def look() -> Picture:
@@ -113,13 +154,14 @@ class Live:
         text = str(error) if isinstance(error, HarnessError) else f"This cannot be shown: {error!r}"
         if self._view is not None:
             notice = templates.render("gone.html", text=text)
+            self._sent |= {"head": {"gone": notice}, "cards": {}}
             self._view.send({"lists": {"head": [("gone", notice)], "cards": []}})
 
     # --- to the page -------------------------------------------------------------------------
 
     async def _send_lists(self, picture: Picture) -> int:
         """Send what differs from what the pages have, and return its size in bytes."""
-        if self._view is None or not self._pages:
+        if self._view is None or not self._seen:
             return 0
         patch = {}
         for name, items in picture.lists.items():
@@ -148,7 +190,7 @@ class Live:
 
     async def _send_output(self, *, final: bool = False) -> int:
         tail = self._tail
-        if tail is None or self._view is None or not self._pages:
+        if tail is None or self._view is None or not self._seen:
             return 0
         piece = await anyio.to_thread.run_sync(tail.whole if final else tail.look)
         if piece is None or tail is not self._tail:
@@ -166,7 +208,7 @@ class Live:
         """Do what somebody did in the page, and tell that page what became of it."""
         told: dict[str, Any] = {}
         try:
-            told = await self._do(order) or {}
+            told = await self._heard(order) or {}
             text, ok = str(told.pop("text", "")), True
         except Exception as error:  # the page is told, whatever it was
             text, ok = str(error), isinstance(error, AlreadyAnsweredError)
@@ -174,12 +216,21 @@ class Live:
             self._view.send({"to": order.get("page"), "number": order.get("number"), "ok": ok, "text": text, **told})
         self._called.happened()
 
+    async def _heard(self, order: dict[str, Any]) -> dict[str, Any] | None:
+        """Do an order; a page that was forgotten meanwhile gets everything anew."""
+        page = str(order.get("page"))
+        if page in self._pages:
+            self._pages[page] = anyio.current_time()
+        elif order.get("do") == "here":
+            return await self._greet(page)
+        return await self._do(order)
+
     async def _do(self, order: dict[str, Any]) -> dict[str, Any] | None:
         match order.get("do"):
             case "hello":
                 return await self._greet(str(order.get("page")))
             case "bye":
-                self._pages.discard(str(order.get("page")))
+                self._pages.pop(str(order.get("page")), None)
             case "select":
                 return await self._choose(order)
             case "stay":
@@ -197,10 +248,11 @@ class Live:
         return None
 
     async def _greet(self, page: str) -> dict[str, Any]:
-        picture = await self._look()
-        if not self._pages:  # other pages still wait for the difference to what they have
-            self._sent = {name: dict(items) for name, items in picture.lists.items()}
-        self._pages.add(page)
+        async with self._turn:
+            picture = await self._look()
+            if not self._seen:  # other pages still wait for the difference to what they have
+                self._sent = {name: dict(items) for name, items in picture.lists.items()}
+            self._pages[page] = anyio.current_time()
         now = format_timestamp(self._store.clock())
         return {"lists": picture.lists, "now": now, **await self._shown()}
 

@@ -27,7 +27,7 @@ KEPT = 1000
 """Lines that a view shows at most."""
 MOST = 256 * 1024
 """Bytes that are read at most for the first picture."""
-MOST_AT_ONCE = 32 * 1024
+MOST_AT_ONCE = 16 * 1024
 """Bytes that are read at most for what is new, so that a flood stays below 1 MB/s however often a view looks."""
 LONGEST = 2000
 """Characters of one line that are shown."""

@@ -34,6 +34,8 @@ Fragments = list[tuple[str, str]]
 """Keys and fragments, in the order they are shown."""
 SETTLED_SHOWN = 3
 """Questions that were answered, and other news, of which a view shows that many."""
+NAME = 60
+"""Characters of a session's name at most."""
 SAVED_LINES = 60
 """Lines of output that are saved with the notebook."""
 
@@ -259,7 +261,11 @@ def name_of(record: SessionRecord) -> str:
     """Return what people call a session: its plan, else its command, never its random id."""
     if record.plan_id:
         return record.plan_id + (f", try {record.attempt}" if record.attempt > 1 else "")
-    return one_line(" ".join(record.command))[:80] or record.worker
+    if not record.command:
+        return record.worker
+    program, *arguments = record.command
+    name = one_line(" ".join([program.rsplit("/", 1)[-1], *arguments]))
+    return name if len(name) <= NAME else name[: NAME - 1] + "…"
 
 
 def task_of(record: SessionRecord) -> str:

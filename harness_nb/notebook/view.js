@@ -2,7 +2,9 @@
 // Python renders every fragment; here nothing is worded but what only the page can know.
 
 const KEPT = 1000; // lines of output, as many as the kernel keeps
+const AT_ONCE = 200; // lines that are laid out in one go: a thousand would hold the page up for a tenth of a second
 const PATIENCE = 2500; // milliseconds until a click that nobody confirmed is said to be waiting
+const HERE = 30000; // milliseconds between two signs of life, without which the kernel forgets this page
 const KNOCKS = [150, 300, 600, 1200, 2500, 5000, 10000]; // milliseconds from one greeting to the next
 
 const clock = (seconds) => {
@@ -21,6 +23,8 @@ function fragment(html, inside) {
   template.innerHTML = html.trim();
   return template.content.firstElementChild;
 }
+
+const divs = (lines) => lines.map((line) => `<div>${line || " "}</div>`).join("");
 
 // Keeps each named list of the page equal to the one that the kernel sent, touching only what differs.
 class Lists {
@@ -100,6 +104,7 @@ class Log {
     this.ask = ask;
     this.box = panel.querySelector(".hnb-log");
     this.note = panel.querySelector(".hnb-log-note");
+    this.title = panel.querySelector(".hnb-log-title"); // of a board only: a session says its name above
     this.field = panel.querySelector(".hnb-find input");
     this.hits = panel.querySelector(".hnb-find output");
     this.button = panel.querySelector("[data-do=follow]");
@@ -124,7 +129,7 @@ class Log {
       this.following = true;
       piece.reset = true;
     }
-    this.panel.querySelector(".hnb-log-title").textContent = piece.title;
+    if (this.title) this.title.textContent = piece.title;
     this.live = piece.live;
     this.panel.querySelector(".hnb-input").hidden = !piece.live;
     if (this.following || piece.reset === "asked") this.put(piece);
@@ -139,15 +144,32 @@ class Log {
     }
     if (piece.reset) {
       this.box.replaceChildren();
-      this.first = piece.first;
+      this.above = piece.lines.slice(0, -AT_ONCE);
+      this.first = piece.first + this.above.length;
+      piece = { ...piece, first: this.first, lines: piece.lines.slice(-AT_ONCE) };
+      clearTimeout(this.filling);
+      this.filling = setTimeout(() => this.fill(), 20);
     }
     while (this.box.children.length > piece.first - this.first) this.box.lastChild.remove();
-    this.box.insertAdjacentHTML("beforeend", piece.lines.map((line) => `<div>${line || " "}</div>`).join(""));
+    this.box.insertAdjacentHTML("beforeend", divs(piece.lines));
     for (; this.box.children.length > KEPT; this.first++) this.box.firstChild.remove();
     this.total = piece.total;
     this.missed = 0;
     if (this.following) this.toEnd();
     if (this.field.value) this.find(null);
+  }
+
+  // The last lines are there at once; those above them follow bit by bit, and whoever reads stays where they are.
+  fill() {
+    const lines = this.above.splice(-AT_ONCE);
+    if (!lines.length || this.box.children.length + lines.length > KEPT) return;
+    const below = this.box.scrollHeight - this.box.scrollTop;
+    this.box.insertAdjacentHTML("afterbegin", divs(lines));
+    this.first -= lines.length;
+    if (this.following) this.toEnd();
+    else this.box.scrollTop = this.box.scrollHeight - below;
+    if (this.field.value) this.find(null);
+    this.filling = setTimeout(() => this.fill(), 20);
   }
 
   toEnd() {
@@ -261,6 +283,7 @@ class Page {
       this.root.addEventListener(kind, (event) => this[kind](event));
     }
     this.timer = setInterval(() => this.tick(), 1000);
+    this.sign = setInterval(() => this.order({ do: "here" }), HERE);
     this.tick();
     this.knock();
   }
@@ -293,6 +316,7 @@ class Page {
 
   remove() {
     clearInterval(this.timer);
+    clearInterval(this.sign);
     this.model.off("msg:custom", this.on);
     clearTimeout(this.again);
     this.style.remove();

@@ -69,7 +69,6 @@ def lab(context: BrowserContext, jupyter: JupyterServer, pictures: Path) -> Iter
     page = context.new_page()
     lab = Lab(page, jupyter, pictures)
     yield lab
-    if os.environ.get("HNBDBG"): page.screenshot(path="/tmp/shots/last.png", full_page=True)
     page.close()
     lab.shut_down_kernels()
     shutil.rmtree(jupyter.settings, ignore_errors=True)

@@ -88,6 +88,12 @@ class Lab:
             shut_down,
         )
 
+    def distrust(self, name: str = "test.ipynb") -> None:
+        """Change a saved notebook as another person would, so that JupyterLab does not trust what it holds."""
+        notebook = nbformat.read(self.root / name, as_version=4)
+        notebook.cells[0].source += "\n# changed elsewhere"
+        nbformat.write(notebook, self.root / name)
+
     def shut_down_kernels(self) -> None:
         """Shut down every kernel of the server."""
         for session in self._api("get", "sessions"):

@@ -127,7 +127,7 @@ def test_once_answered_it_says_by_whom_and_what() -> None:
     )  # fmt: skip
     found = answered(asked("decision"), answer)
     assert "✓ answered" in found
-    assert "<b>A</b>, by ann through the cli" in found
+    assert "<b>A</b>, by ann through the command line" in found
     assert "nobody waits for an answer any more" in answered(asked("decision"), None)
 
 

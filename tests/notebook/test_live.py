@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness_nb.harness.loop_thread import loop_thread
+from harness_nb.notebook.output import Tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -203,3 +205,98 @@ def test_a_closed_harness_ends_its_views(harness: Harness, shown: Callable[[Any]
     harness.close()
     assert "closed" in view.order("answer", seq=1, verb="approve")["text"] or not view.order("input", text="x")["ok"]
     assert loop_thread().portal.call(lambda: True)
+
+
+def test_a_view_that_cannot_look_for_a_moment_goes_on_afterwards(
+    harness: Harness, root: Path, asking: Callable[..., Plan], shown: Callable[[Any], Shown]
+) -> None:
+    run = harness.run(plans=[asking()])
+    harness.wait_for_state(states=["checkpoint"], timeout=PATIENCE)
+    view = shown(run)
+    view.order("hello")
+    config = root / ".orchestration" / "config.yaml"
+    before = config.read_text()
+    config.write_text("policies: [{\n")  # somebody is just typing
+    view.follow()
+    eventually(lambda: "config.yaml" in "".join(view.fragments("head").values()))
+    config.write_text(before)
+    harness.get_pending()[0].answer("redis")
+    run.wait(timeout=PATIENCE)
+    eventually(lambda: "✓ passed" in "".join(view.fragments("head").values()))
+    assert view.saved[-1].ended
+
+
+def test_output_that_cannot_be_read_takes_nothing_else_down(
+    harness: Harness, shown: Callable[[Any], Shown], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = harness.start_session(command=["sh", "-c", "while read line; do echo $line; done"])
+    view = shown(session)
+    view.order("hello")
+    look, failures, failed = Tail.look, iter([OSError(24, "Too many open files")]), threading.Event()
+
+    def failing(tail: Tail) -> Any:
+        for failure in failures:
+            failed.set()
+            raise failure
+        return look(tail)
+
+    monkeypatch.setattr(Tail, "look", failing)
+    view.follow()
+    assert failed.wait(PATIENCE)
+    session.send("still here\n")
+    eventually(lambda: "still here" in view.lines())
+    assert harness.list_sessions()
+    session.stop(grace=0)
+
+
+def test_a_page_that_comes_amid_a_change_ends_with_the_newest_state(
+    harness: Harness, asking: Callable[..., Plan], shown: Callable[[Any], Shown], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = harness.run(plans=[asking()])
+    harness.wait_for_state(states=["checkpoint"], timeout=PATIENCE)
+    view = shown(run)
+    view.order("hello")
+    view.follow()
+    scene = view.live._scene
+    look, slow, answered = scene.look, threading.Event(), threading.Event()
+
+    def late(**how: Any) -> Any:
+        picture = look(**how)
+        if threading.current_thread().name == "second page" or slow.is_set():
+            slow.clear()
+            answered.wait(5)
+        return picture
+
+    monkeypatch.setattr(scene, "look", late)
+    slow.set()
+    second = threading.Thread(target=lambda: view.order("hello", page="q"))
+    second.start()
+    harness.get_pending()[0].answer("redis")
+    answered.set()
+    second.join()
+    run.wait(timeout=PATIENCE)
+    eventually(lambda: "report" in view.fragments("report"))
+    assert view.fragments("cards") == {}
+
+
+def test_a_view_without_a_page_is_looked_at_rarely(
+    harness: Harness, shown: Callable[[Any], Shown], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = harness.start_session(command=["sh", "-c", "while read line; do echo $line; done"])
+    view = shown(harness)
+    looks: list[float] = []
+    look = view.live._scene.look
+
+    def counted(**how: Any) -> Any:
+        looks.append(time.monotonic())
+        return look(**how)
+
+    monkeypatch.setattr(view.live._scene, "look", counted)
+    view.follow()
+    eventually(lambda: looks)
+    for _ in range(20):
+        harness.set_state(insert=True, status="executing")
+    assert len(looks) == 1
+    view.order("hello")
+    assert len(looks) > 1
+    session.stop(grace=0)
