@@ -105,12 +105,13 @@ def test_no_browser_is_opened_where_nobody_is_at_a_terminal(monkeypatch: pytest.
 
 
 @pytest.mark.timeout(240)
-def test_the_wheel_brings_the_quickstart(tmp_path: Path) -> None:
+def test_the_wheel_brings_every_notebook(tmp_path: Path) -> None:
     root = QUICKSTART.parents[1]
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(tmp_path / "site"), str(root)]
     subprocess.run(command, check=True, timeout=200, capture_output=True)
-    packed = tmp_path / "site" / "harness_nb" / "_notebooks" / "quickstart.ipynb"
-    assert json.loads(packed.read_text())["cells"] == json.loads(QUICKSTART.read_text())["cells"]
+    packed = {path.name: path for path in (tmp_path / "site" / "harness_nb" / "_notebooks").iterdir()}
+    assert packed.keys() == {path.name for path in QUICKSTART.parent.glob("*.ipynb")}
+    assert json.loads(packed["quickstart.ipynb"].read_text())["cells"] == json.loads(QUICKSTART.read_text())["cells"]
 
 
 def _url(lab: Program) -> str:
