@@ -31,6 +31,12 @@ MOST_AT_ONCE = 16 * 1024
 """Bytes that are read at most for what is new, so that a flood stays below 1 MB/s however often a view looks."""
 LONGEST = 2000
 """Characters of one line that are shown."""
+SAVED_LONGEST = 500
+"""Characters of one line that are saved with a notebook."""
+SAVED_MOST = 60_000
+"""Characters of HTML that are saved with a notebook at most."""
+PLAIN_LONGEST = 200
+"""Characters of one line in plain text."""
 COLOURS_HELD = 100
 """Colours that are looked at, of those that were written over."""
 LONG = 16 * 1024
@@ -54,8 +60,9 @@ OTHER_ORDER = re.compile(
 class Tail:
     """The last lines of one session's output."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, longest: int = LONGEST) -> None:
         self._path = path
+        self._longest = longest
         self._lock = threading.RLock()
         self._forget()
 
@@ -68,7 +75,7 @@ class Tail:
         self._lines: deque[str] = deque(maxlen=KEPT)
         self._open = ""
         self._skipped = False
-        self._painter = Painter()
+        self._painter = Painter(self._longest)
 
     @property
     def total(self) -> int:
@@ -121,7 +128,7 @@ class Tail:
         if start:
             data = data[data.find(b"\n") + 1 :]
         self._lines.clear()
-        self._painter = Painter()
+        self._painter = Painter(self._longest)
         self._place, self._number, self._skipped = size - len(data), 0, False
         self._take(data, size)
         self._number += total - self.total
@@ -130,7 +137,7 @@ class Tail:
     def _skip(self, descriptor: int, to: int) -> None:
         """Go on near the end, at the start of a line if there is one, and count what is left out."""
         self._lines.clear()
-        self._painter = Painter()
+        self._painter = Painter(self._longest)
         while self._place < to:
             data = os.pread(descriptor, min(1 << 20, to - self._place), self._place)
             if not data:
@@ -157,12 +164,38 @@ class Tail:
         return len(complete)
 
 
+def saved_lines(path: Path, number: int) -> list[str]:
+    """Return at most so many of the last lines as HTML that is small enough to be saved with a notebook."""
+    lines: list[str] = Tail(path, longest=SAVED_LONGEST).whole()["lines"]
+    kept, room = [], SAVED_MOST
+    for line in reversed(lines[-number:]):
+        room -= len(line)
+        if room < 0:
+            break
+        kept.append(line)
+    return kept[::-1]
+
+
+def plain_lines(path: Path, number: int) -> list[str]:
+    """Return at most so many of the last lines as a terminal without colours shows them, long ones cut."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LONG))
+            data = file.read(LONG)
+    except FileNotFoundError:
+        return []
+    lines = data.decode("utf-8", "replace").rstrip().split("\n")[-number:]
+    shown = (CONTROL.sub("·", overwritten(COLOUR.sub("", OTHER_ORDER.sub("", line)))) for line in lines)
+    return [line if len(line) <= PLAIN_LONGEST else line[: PLAIN_LONGEST - 1] + "…" for line in shown]
+
+
 class Painter:
     """Turns lines with a terminal's colours into HTML, one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = LONGEST) -> None:
         from rich.ansi import AnsiDecoder
 
+        self._longest = longest
         self._decoder: AnsiDecoder = AnsiDecoder()
 
     def paint(self, line: str, *, keep: bool = True) -> str:
@@ -170,11 +203,11 @@ class Painter:
         before = self._decoder.style
         text = self._colours_only(line) if "\x1b" in line else overwritten(line)
         if "\x1b" not in text and not self._decoder.style:
-            return _plain(text)
+            return _plain(text, self._longest)
         decoded = self._decoder.decode_line(text)
         if not keep:
             self._decoder.style = before
-        decoded.truncate(LONGEST, overflow="ellipsis")
+        decoded.truncate(self._longest, overflow="ellipsis")
         return "".join(
             f'<span class="{classes}"{css}>{escape(part)}</span>' if classes or css else escape(part)
             for part, classes, css in _segments(decoded)
@@ -211,8 +244,8 @@ def _taken_back(text: str) -> str:
     return "".join(colour + sign for colour, sign in kept) + colours
 
 
-def _plain(text: str) -> str:
-    cut = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+def _plain(text: str, longest: int) -> str:
+    cut = text if len(text) <= longest else text[: longest - 1] + "…"
     return escape(CONTROL.sub("·", cut))
 
 

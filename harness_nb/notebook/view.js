@@ -279,6 +279,8 @@ class Page {
     this.hideSaved(this.root.getAttribute("data-of"));
     this.on = (message) => this.told(message);
     model.on("msg:custom", this.on);
+    this.left = () => this.leave();
+    model.on("comm_live_update", this.left);
     for (const kind of ["click", "submit", "keydown", "input"]) {
       this.root.addEventListener(kind, (event) => this[kind](event));
     }
@@ -318,6 +320,7 @@ class Page {
     clearInterval(this.timer);
     clearInterval(this.sign);
     this.model.off("msg:custom", this.on);
+    this.model.off("comm_live_update", this.left);
     clearTimeout(this.again);
     this.style.remove();
     this.model.send({ do: "bye", page: this.id });
@@ -331,7 +334,23 @@ class Page {
     else this.model.send(whole);
   }
 
+  // The kernel was restarted or has gone: what stands here is old, and no click arrives.
+  leave() {
+    this.gone = true;
+    this.root.querySelector(".hnb-head-told").textContent =
+      "The kernel of this view has gone, so this stands still; what runs goes on. Run the cell again to see it live.";
+    for (const one of this.root.querySelectorAll("button, form *")) one.disabled = true;
+  }
+
+  // It was only a moment without a connection.
+  back() {
+    this.gone = false;
+    this.root.querySelector(".hnb-head-told").textContent = "";
+    for (const one of this.root.querySelectorAll("button, form *")) one.disabled = false;
+  }
+
   told(message) {
+    if (this.gone) this.back();
     if (message.to && message.to !== this.id) return;
     if (this.knocks.has(message.number)) {
       if (!this.waiting) return; // a later greeting was heard before
@@ -360,6 +379,7 @@ class Page {
   }
 
   tick() {
+    if (this.gone) return;
     const now = Date.now() + this.skew;
     for (const one of this.root.querySelectorAll("time[data-since]")) {
       one.textContent = clock((now - Date.parse(one.getAttribute("data-since"))) / 1000);

@@ -9,13 +9,15 @@ import argparse
 import os
 import sys
 import tempfile
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import projects, starting, talking, terminal, waiting
+from tests.benchmarks import browser, projects, starting, talking, terminal, waiting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,6 +38,8 @@ async def measure(*, quick: bool) -> AsyncIterator[Figure]:
     yield await projects.many_plans(300, 1 if quick else 3)
     yield await projects.many_checks(3 if quick else 9)
     for figure in await waiting.waits(2 if quick else 5):
+        yield figure
+    for figure in await anyio.to_thread.run_sync(partial(browser.in_a_browser, quick=quick)):
         yield figure
 
 

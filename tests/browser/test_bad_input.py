@@ -64,6 +64,7 @@ def test_a_closed_harness_and_a_deleted_project_are_said_in_one_sentence(lab: La
         "s = h.start_session(command=['sh', '-c', 'echo here; cat'])\ns",
         "h.board",
         "s",
+        "print(s.stop(grace=0.1))",
     )
     for cell in range(3):
         lab.run(cell)
@@ -86,6 +87,22 @@ def test_a_closed_harness_and_a_deleted_project_are_said_in_one_sentence(lab: La
         expect(live(lab, cell)).to_contain_text("There is no folder")
     lab.run(8)
     expect(lab.output(8)).to_contain_text("There is no folder")
+    lab.run(9)
+    expect(lab.output(9)).to_contain_text("its project was deleted; its processes are gone")
     for cell in (6, 7, 8):
         expect(lab.output(cell)).not_to_contain_text("Traceback")
+    lab.expect_no_faults()
+
+
+def test_a_view_whose_kernel_was_restarted_stands_still_and_says_so(lab: Lab, project: Path) -> None:
+    lab.open_cells(ONE_QUESTION, opened(project), RUN)
+    lab.run_all()
+    form = card(live(lab, 2), "Which cache")
+    expect(form).to_be_visible()
+    lab.restart()
+    expect(live(lab, 2)).to_contain_text("The kernel of this view has gone")
+    expect(form.get_by_role("button", name="Answer")).to_be_disabled()
+    lab.run_all()
+    choose(live(lab, 2), "Which cache", "Redis")
+    expect(settled(live(lab, 2), "Which cache")).to_contain_text("Redis, by")
     lab.expect_no_faults()

@@ -12,7 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness_nb.notebook.output import KEPT, LONGEST, MOST, MOST_AT_ONCE, Painter, Tail, overwritten
+from harness_nb.notebook.output import (
+    KEPT,
+    LONGEST,
+    MOST,
+    MOST_AT_ONCE,
+    SAVED_MOST,
+    Painter,
+    Tail,
+    overwritten,
+    plain_lines,
+    saved_lines,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -293,3 +304,28 @@ def test_it_makes_no_difference_how_output_is_cut(
         page.look()
     whole.write_bytes(b"".join(pieces))
     assert page.look() == Page(Tail(whole)).look()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"x" * 20_000_000,
+        b"\x1b[31m" + b"y" * 3000 + b"\x1b[0m\n" * 100,
+        b"".join(b"\x1b[38;2;%d;2;3mz\x1b[0m" % (n % 255) for n in range(20_000)) + b"\n",
+        (b"<&>" * 700 + b"\n") * 200,
+    ],
+    ids=["no line end", "long and coloured", "a colour each", "escapes"],
+)
+def test_what_is_saved_with_a_notebook_stays_small(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "output.log"
+    path.write_bytes(content)
+    assert sum(len(line) for line in saved_lines(path, 60)) <= SAVED_MOST
+    assert sum(len(line) for line in plain_lines(path, 10)) <= 2000
+
+
+def test_plain_lines_hold_nothing_that_moves_a_terminals_cursor(tmp_path: Path) -> None:
+    path = tmp_path / "output.log"
+    path.write_bytes(b"one\n\x1b[2J\x1b[31mred\x1b[0m\a\r\n10%\r20%\r\nab\bc\n\n")
+    assert plain_lines(path, 10) == ["one", "red·", "20%", "ac"]
+    assert plain_lines(path, 1) == ["ac"]
+    assert plain_lines(tmp_path / "none", 1) == []
