@@ -292,6 +292,17 @@ class ProjectNotFoundError(HarnessError):
         super().__init__(f"There is no folder {folder}. Create it, or give the path of your project.")
 
 
+class JournalGoneError(ProjectNotFoundError):
+    """What the harness keeps in a project was deleted while that was open."""
+
+    def __init__(self, folder: Path) -> None:
+        HarnessError.__init__(
+            self,
+            f"The .orchestration folder of {folder} was deleted while it was open. Open the project again: "
+            f"Harness({str(folder)!r}).",
+        )
+
+
 class NotResumableError(HarnessError):
     """A session was to be resumed whose worker cannot take up where it left."""
 

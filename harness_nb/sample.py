@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import socket
@@ -13,6 +14,7 @@ from typing import Final
 
 from harness_nb.errors import FileInTheWayError, SampleMissingError, UnwritableFolderError
 from harness_nb.harness.attendance import attended
+from harness_nb.sessions import is_alive
 from harness_nb.store import Store
 from harness_nb.store.trust import set_trusted
 
@@ -46,15 +48,32 @@ def prepare_sample(folder: Path) -> tuple[Path, bool]:
 def sample_for_notebook() -> Path:
     """Return the copy that a notebook works on: where it lies if that is one, else ``harness-nb-sample`` beside it.
 
-    Where a program runs the notebook it is a new temporary folder: a test starts afresh and leaves nothing behind.
+    Where a program runs the notebook it is a new temporary folder: a test starts afresh. That folder goes when the
+    process ends, unless a session goes on in it, or the process is killed, as nbval does with its kernel.
 
     Raises: SampleMissingError, FileInTheWayError, UnwritableFolderError.
     """
     folder = Path.cwd()
-    if not _is_copy(_source(), folder):
-        around = Path(tempfile.mkdtemp()) if attended() is False else folder
-        folder = around / DEFAULT_FOLDER
-    return prepare_sample(folder)[0]
+    if _is_copy(_source(), folder):
+        return prepare_sample(folder)[0]
+    if attended() is not False:
+        return prepare_sample(folder / DEFAULT_FOLDER)[0]
+    around = Path(tempfile.mkdtemp()).resolve()
+    atexit.register(_tidy_up, around)
+    return prepare_sample(around / DEFAULT_FOLDER)[0]
+
+
+def _tidy_up(around: Path) -> None:
+    """Delete a temporary copy and the note that it is trusted, unless a worker goes on in it."""
+    folder = around / DEFAULT_FOLDER
+    if folder.is_dir():
+        with closing(Store(folder)) as store:
+            live = store.sessions.select(live=True)
+            if any(is_alive(store, one.id) for one in live if one.worker != "python"):
+                return
+        shutil.rmtree(store.layout.sockets, ignore_errors=True)
+        set_trusted(folder, trusted=False)
+    shutil.rmtree(around, ignore_errors=True)
 
 
 def _source() -> Path:

@@ -12,8 +12,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Group as Lines
 from rich.text import Text
 
+from harness_nb.protocol.shown import clock
 from harness_nb.views.snapshot import GROUPS, PlanLine
-from harness_nb.views.words import clock
 
 if TYPE_CHECKING:
     from harness_nb.views.snapshot import Group, Snapshot

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import sqlite3
 import sys
 import tempfile
@@ -34,7 +33,7 @@ SIGN: dict[Level, str] = {"fine": "✓", "note": "!", "broken": "✕"}
 STYLE: dict[Level, str] = {"fine": "green", "note": "yellow", "broken": "bold red"}
 OLDEST = (3, 11)
 LONGEST_SOCKET_PATH = 100
-KERNEL_THAT_HEARS_CLICKS = (7, 4)
+KERNEL_THAT_HEARS_CLICKS = 7
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ def _extras() -> Iterator[Finding]:
 def _kernel(ipykernel: str, jupyterlab: str) -> Finding:
     """Say whether a click gets through while a cell runs, which older kernels cannot do."""
     found = f"JupyterLab {jupyterlab}, ipykernel {ipykernel}"
-    if tuple(int(part) for part in re.findall(r"\d+", ipykernel)[:2]) >= KERNEL_THAT_HEARS_CLICKS:
+    if int(ipykernel.partition(".")[0]) >= KERNEL_THAT_HEARS_CLICKS:
         return Finding("fine", "notebook", f"{found}: clicks get through while a cell runs")
     return Finding("note", "notebook", f"{found}: a click waits until the running cell has ended",
                    "pip install --upgrade 'harness-nb[lab]', or answer with harness-nb respond.")  # fmt: skip

@@ -19,9 +19,9 @@ from harness_nb.errors import (
 from harness_nb.harness import current_user
 from harness_nb.orchestrator import Desk
 from harness_nb.protocol.messages import QUESTIONS
+from harness_nb.protocol.shown import one_line
 from harness_nb.store.messages import already_answered, summary_of
 from harness_nb.views.questions import ASKS, Reply, asker_of, kind_of, question_text, respond_lines
-from harness_nb.views.words import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path

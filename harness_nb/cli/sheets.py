@@ -13,9 +13,9 @@ from rich.text import Text
 from harness_nb.cli.board import STYLES, WIDEST, cut
 from harness_nb.cli.questions import LEAVE, WAYS
 from harness_nb.protocol.outcome import SIGNS
+from harness_nb.protocol.shown import clock, one_line
 from harness_nb.views.questions import ASKS, asker_of, details_of, kind_of, project_option, question_text
 from harness_nb.views.snapshot import complete_notes
-from harness_nb.views.words import clock, one_line
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,9 +15,9 @@ from harness_nb.cli.views import make_console
 from harness_nb.harness import current_user
 from harness_nb.harness.state import read_state, sync_state
 from harness_nb.protocol.outcome import SIGNS
+from harness_nb.protocol.shown import one_line
 from harness_nb.store.trust import is_trusted
 from harness_nb.views.snapshot import news_text, progress_of
-from harness_nb.views.words import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,11 +11,12 @@ import anyio.to_thread
 from harness_nb.cli.opening import DOOR
 from harness_nb.cli.questions import understand
 from harness_nb.errors import AlreadyAnsweredError, HarnessError, QuestionExpiredError
+from harness_nb.protocol.shown import one_line
+from harness_nb.protocol.wording import through
 from harness_nb.sessions.host import any_of
 from harness_nb.store.messages import summary_of
 from harness_nb.views.questions import ASKS, asker_of, kind_of, question_text, respond_lines
 from harness_nb.views.snapshot import LOSSES, Observer, news_text
-from harness_nb.views.words import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -39,7 +40,7 @@ async def look_at_changes(
     harness: AsyncHarness, run: AsyncRun, show: Callable[[Snapshot], Awaitable[None]], *, tick: float | None
 ) -> None:
     """Show the run after every change, until it has ended; woken, and with a ``tick`` also as time goes by."""
-    observer = await anyio.to_thread.run_sync(Observer, harness.store, run)
+    observer = await anyio.to_thread.run_sync(Observer, harness.store, run, harness.answering.prospect_of)
     while True:
         changes = (harness.host.changes.next, run.changes.next)
         ended = run.ended
@@ -246,8 +247,8 @@ class TerminalView:
 def _settled(question: MessageRecord, answer: MessageRecord | None) -> str:
     if answer is None:
         return f"{asker_of(question)} waits for no answer any more."
-    door = f" through {answer.door}" if answer.door and answer.door != answer.actor else ""
-    return f"Answered by {answer.actor or 'somebody'}{door}: {summary_of(answer)}"
+    way = through(answer.actor, answer.door)
+    return f"Answered by {answer.actor or 'somebody'}{way}: {summary_of(answer)}"
 
 
 def make_console() -> Console:

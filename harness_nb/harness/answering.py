@@ -1,4 +1,4 @@
-"""Who answers for what is asked through one harness, outside of runs: its policies, and whether somebody is there."""
+"""Who answers for what is asked in a project: a run, this harness by its own policies, or nobody by itself."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING
 
 from harness_nb.harness.arguments import policies_of
 from harness_nb.harness.attendance import attended, require_answers
-from harness_nb.orchestrator.answering import PolicyAnswers
-from harness_nb.orchestrator.policies import Rules
+from harness_nb.orchestrator.answering import PolicyAnswers, policy_failures
+from harness_nb.orchestrator.policies import Prospect, Rules, prospect, rules_of_run
+from harness_nb.store.locks import is_held
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from anyio.abc import TaskGroup
 
     from harness_nb.harness.handles import AsyncRun
     from harness_nb.orchestrator import Desk
     from harness_nb.protocol.files import Policy
-    from harness_nb.protocol.records import MessageRecord
+    from harness_nb.protocol.records import MessageRecord, SessionRecord
     from harness_nb.sessions.host import SessionHost
 
 
@@ -70,8 +71,40 @@ class Answering:
     def _is_mine(self, session_id: str) -> bool:
         if session_id not in self._mine or self._store.sessions.get(session_id).run_id is not None:
             return False
+        return self._run_with(session_id) is None
+
+    def _run_with(self, session_id: str) -> AsyncRun | None:
         run = self._current_run()
-        return run is None or run.ended or not run.carries(session_id)
+        return run if run is not None and not run.ended and run.carries(session_id) else None
+
+    def rules_for(self, session: SessionRecord) -> Rules:
+        """Return by which rules a session's questions are answered: none where nobody does that by itself."""
+        run = self._run_with(session.id)
+        if run is not None:
+            return run.rules
+        if self._is_mine(session.id):
+            return self.rules
+        unfinished = self._store.runs.unfinished()
+        if unfinished is not None and session.run_id == unfinished.id and is_held(self._store.layout.lease):
+            return rules_of_run(unfinished.options, self._store.config())
+        return Rules()
+
+    def prospect_of(self, question: MessageRecord) -> Prospect:
+        """Return what comes of a question by itself: nothing where its policy has tried and could not answer."""
+        ahead = prospect(question, self.rules_for(self._store.sessions.get(question.session_id)))
+        if not ahead.settles or ahead.at is None:
+            return ahead
+        failed = any(one.timestamp >= ahead.at for one in policy_failures(self._store, question))
+        return Prospect() if failed else ahead
+
+    def require_answers(self, questions: Iterable[MessageRecord]) -> None:
+        """See to it that nobody waits for an answer that will not come.
+
+        Raises: UnansweredQuestionError for the first question that nobody answers by itself.
+        """
+        for question in questions:
+            session = self._store.sessions.get(question.session_id)
+            require_answers(self._store, [question], self.rules_for(session))
 
     def refuse(self, question: MessageRecord) -> None:
         """Refuse a question that nobody will answer.

@@ -37,7 +37,7 @@ from harness_nb.protocol.records import SessionRecord
 from harness_nb.protocol.state import StateChange
 from harness_nb.sessions import Assignment, Output, driver_named, read_output
 from harness_nb.sessions.host import SessionHost
-from harness_nb.store import Store
+from harness_nb.store import Store, require_project
 from harness_nb.store.locks import release
 from harness_nb.store.settings import unknown_settings
 from harness_nb.store.trust import is_trusted, set_trusted
@@ -164,6 +164,7 @@ class AsyncHarness:
         words, given = command_of(command), params_of(params)
         env, env_credentials = environment_of("env", env), environment_of("env_credentials", env_credentials)
         folder = folder_of(working_dir or ".")
+        await anyio.to_thread.run_sync(require_project, self.store)
         if resume is not None:
             return await self._resume(resume)
         project, found = await anyio.to_thread.run_sync(self._plan_named, plan)
@@ -267,8 +268,10 @@ class AsyncHarness:
         With a ``cursor`` from an earlier call: what changed since, at once if anything did. Without one: at once only
         if a session already is in one of ``states``, else at the next change. ``timeout`` is in seconds.
 
-        Raises: TimeoutError, SessionNotFoundError, UnknownStateError.
+        Raises: TimeoutError, SessionNotFoundError, UnknownStateError; UnansweredQuestionError where nobody is there and
+        one of the sessions asks what no policy answers, unless ``states`` has ``checkpoint``.
         """
+        alone = self.answering.notice() is False
         wanted_ids, wanted_states = names_of(session_ids), states_of(states)
         since = cursor if cursor is not None else 0 if wanted_states else await self._last_event()
 
@@ -284,12 +287,20 @@ class AsyncHarness:
             cursor = max([last, *(one.revision for one in changed)])
             return StateChange(sessions=tuple(found), cursor=cursor)
 
+        def require_answers() -> None:
+            pending = self.store.messages.pending()
+            self.answering.require_answers(one for one in pending if wanted_ids is None or one.session_id in wanted_ids)
+
         for session_id in wanted_ids or ():
-            await anyio.to_thread.run_sync(self.store.sessions.get, session_id)
+            record = await anyio.to_thread.run_sync(self.store.sessions.get, session_id)
+            if record.live and record.run_id is None:
+                self.answer_for(session_id)
         changed = self.changes.next
         change = await anyio.to_thread.run_sync(look)  # also where there is no time at all
         with _patience(timeout, "no session changed as asked"):
             while not change.sessions:
+                if alone and "checkpoint" not in (wanted_states or ()):
+                    await anyio.to_thread.run_sync(require_answers)
                 await changed.wait()
                 changed = self.changes.next
                 change = await anyio.to_thread.run_sync(look)
@@ -368,6 +379,7 @@ class AsyncHarness:
         Raises: what ``ask`` does.
         """
         self.answering.notice()
+        await anyio.to_thread.run_sync(require_project, self.store)
         session_id = f"ask-{self.store.new_id()[:8]}"
         self.answer_for(session_id)
         told: set[str] = set()
@@ -465,6 +477,7 @@ class AsyncHarness:
             plans, worker=worker, max_parallel=max_parallel, params=params, again=again,
             policies=(*policies_of(policies), *self.answering.policies), attended=self.answering.notice(),
         )  # fmt: skip
+        await anyio.to_thread.run_sync(require_project, self.store)
         await anyio.to_thread.run_sync(self._require_trust, options)
         runner = await anyio.to_thread.run_sync(prepare_run, self.host, self.desk, options, self.door)
         for text in await anyio.to_thread.run_sync(unknown_settings, self.store.layout):

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 import anyio
 
-from harness_nb.errors import HarnessClosedError
+from harness_nb.errors import HarnessClosedError, ProjectNotFoundError, UnusableArgumentError
 from harness_nb.harness.arguments import policies_of
 from harness_nb.harness.asynchronous import AsyncHarness
 from harness_nb.harness.display import Board, Displayed, show_to_reader, waiting
 from harness_nb.harness.loop_thread import loop_thread
+from harness_nb.store import require_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from harness_nb.views.frames import Frames
     from harness_nb.views.picture import Plot
 
+CLOSING: Final = 10.0
+"""Seconds that a harness whose project was deleted is given to let go of it."""
+
 
 def _call(function: Callable[..., Coroutine[Any, Any, Any]], *values: Any, **named: Any) -> Any:
     try:
@@ -44,18 +49,24 @@ def _call(function: Callable[..., Coroutine[Any, Any, Any]], *values: Any, **nam
         raise getattr(twin, "harness", twin).closed_by() from None
 
 
-class _Awaitable:
+Twin = TypeVar("Twin", "AsyncSession", "AsyncRun")
+
+
+class _Awaitable(Generic[Twin]):
     """Lets a notebook's own loop await what lives on the loop thread."""
 
+    _twin: Twin
+
     def __await__(self) -> Generator[Any, None, Any]:
-        future = loop_thread().portal.start_task_soon(self._end)
-        return asyncio.wrap_future(future).__await__()
+        with waiting(self._twin.harness):
+            future = loop_thread().portal.start_task_soon(self._end)
+            return (yield from asyncio.wrap_future(future).__await__())
 
     async def _end(self) -> Any:
         raise NotImplementedError
 
 
-class Session(_Awaitable, Displayed):
+class Session(_Awaitable["AsyncSession"], Displayed):
     """A session: a worker in a process of its own. ``await`` it, or ``wait()``, for its end."""
 
     def __init__(self, twin: AsyncSession) -> None:
@@ -157,7 +168,7 @@ class Question(Displayed):
         return repr(self._twin)
 
 
-class Run(_Awaitable, Displayed):
+class Run(_Awaitable["AsyncRun"], Displayed):
     """A run of the project's plans. ``await`` it, or ``wait()``, for its end; letting go of it stops nothing."""
 
     def __init__(self, twin: AsyncRun) -> None:
@@ -238,9 +249,14 @@ class Harness(Displayed):
         given = None if policies is None else policies_of(policies)
         with cls._opening:
             found = cls._opened.get(root)
+            if found is not None and not found._served.done() and found._is_outlived():
+                found = None
             if found is None or found._served.done():
                 found = super().__new__(cls)
                 found._start(root, credentials, door)
+            elif not isinstance(found, cls):
+                problem = f"it is open already, as a {type(found).__name__} and not as a {cls.__name__}"
+                raise UnusableArgumentError("project", problem, "Close that one first, with its close()")
             cls._opened.pop(root, None)
             cls._opened[root] = found
         if credentials is not None:
@@ -249,7 +265,6 @@ class Harness(Displayed):
             found._twin.answering.policies = given
         if trust:
             found.trust()
-        assert isinstance(found, cls)
         return found
 
     def _start(self, root: Path, credentials: CredentialProvider | None, door: str) -> None:
@@ -270,6 +285,16 @@ class Harness(Displayed):
         if self._served.done():
             self._served.result()
 
+    def _is_outlived(self) -> bool:
+        """Say whether what was opened here was deleted meanwhile, and let go of it then."""
+        try:
+            require_project(self._twin.store)
+        except ProjectNotFoundError:
+            with suppress(Exception):  # whatever its end is like, there is nothing more to lose
+                self._end(CLOSING)
+            return True
+        return False
+
     @classmethod
     def opened_last(cls) -> Harness | None:
         """Return the harness that this process opened last and that is still open, or None."""
@@ -279,10 +304,14 @@ class Harness(Displayed):
     def close(self) -> None:
         """Let go of the project; its sessions go on, and a run goes on when it is started again."""
         with self._opening:
-            self._opened.pop(self.root, None)
+            if self._opened.get(self.root) is self:
+                del self._opened[self.root]
+        self._end()
+
+    def _end(self, patience: float | None = None) -> None:
         if self._closing is not None and not self._served.done():
             loop_thread().portal.call(self._closing.set)
-            self._served.result()
+            self._served.result(patience)
 
     def __enter__(self) -> Self:
         return self
@@ -374,7 +403,8 @@ class Harness(Displayed):
         With a ``cursor`` from an earlier call: what changed since, at once if anything did. Without one: at once only
         if a session already is in one of ``states``, else at the next change. ``timeout`` is in seconds.
 
-        Raises: TimeoutError, SessionNotFoundError, UnknownStateError.
+        Raises: TimeoutError, SessionNotFoundError, UnknownStateError; UnansweredQuestionError where nobody is there and
+        one of the sessions asks what no policy answers, unless ``states`` has ``checkpoint``.
         """
         change: StateChange = _call(
             self._twin.wait_for_state, session_ids=session_ids, states=states, timeout=timeout, cursor=cursor

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
-from harness_nb.harness.attendance import require_answers
 from harness_nb.orchestrator import answers
 from harness_nb.orchestrator.policies import rules_of_run
 from harness_nb.sessions import Output, ask_shim, read_output
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from harness_nb.harness.asynchronous import AsyncHarness
+    from harness_nb.orchestrator.policies import Rules
     from harness_nb.orchestrator.run import Runner
     from harness_nb.plans import Project
     from harness_nb.protocol.outcome import RunReport
@@ -94,14 +94,11 @@ class AsyncSession:
             if not record.live:
                 return record
             if alone:
-                await anyio.to_thread.run_sync(self._require_answers, record)
+                await anyio.to_thread.run_sync(self._require_answers)
             await changed.wait()
 
-    def _require_answers(self, record: SessionRecord) -> None:
-        store = self.harness.store
-        run = next((one for one in store.runs.select() if one.id == record.run_id), None)
-        rules = rules_of_run(run.options, store.config()) if run else self.harness.answering.rules
-        require_answers(store, store.messages.pending(self.id), rules)
+    def _require_answers(self) -> None:
+        self.harness.answering.require_answers(self.harness.store.messages.pending(self.id))
 
     def __await__(self) -> Generator[Any, None, SessionRecord]:
         return self.wait().__await__()
@@ -200,6 +197,11 @@ class AsyncRun:
         return self._runner.project
 
     @property
+    def rules(self) -> Rules:
+        """Who answers what is asked here."""
+        return rules_of_run(self._runner.record.options, self._runner.config)
+
+    @property
     def changes(self) -> Changes:
         """What wakes whoever shows this run."""
         return self._runner.changes
@@ -234,9 +236,8 @@ class AsyncRun:
                 await changed.wait()
 
     def _require_answers(self) -> None:
-        store, runner = self.harness.store, self._runner
-        open_here = [one for one in store.messages.pending() if self.carries(one.session_id)]
-        require_answers(store, open_here, rules_of_run(runner.record.options, runner.config))
+        pending = self.harness.store.messages.pending()
+        self.harness.answering.require_answers(one for one in pending if self.carries(one.session_id))
 
     def carries(self, session_id: str) -> bool:
         """Whether a session is of this run."""

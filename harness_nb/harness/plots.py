@@ -19,18 +19,7 @@ if TYPE_CHECKING:
 def graph_of_project(store: Store) -> Plot:
     """Return the plan graph of a project, with where documents and journal say that each plan stands."""
     project = open_project(store)
-    outcomes = [
-        PlanOutcome(
-            plan_id=one.id,
-            title=one.title,
-            phase=one.phase,
-            state=one.state,
-            reason=one.reason,
-            verified=one.verified,
-            session_id=one.session_id,
-        )
-        for one in read_state(store, project).plans
-    ]
+    outcomes = [PlanOutcome.of(one) for one in read_state(store, project).plans]
     return graph_plot(project, plan_lines(store, outcomes))
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness_nb import templates
+from harness_nb.errors import SessionNotFoundError
 from harness_nb.harness.state import open_project, read_state
+from harness_nb.notebook.output import plain_lines
 from harness_nb.notebook.pictures import (
     SETTLED_SHOWN,
     STATES,
@@ -14,7 +19,6 @@ from harness_nb.notebook.pictures import (
     Picture,
     asked_of,
     cards,
-    name_of,
     question_lines,
     settled_lines,
     task_of,
@@ -22,12 +26,13 @@ from harness_nb.notebook.pictures import (
 )
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.outcome import PlanOutcome, RunReport
+from harness_nb.protocol.shown import clock, one_line
 from harness_nb.views.graph import layout, render_frame, render_graph, render_nodes, states_of
+from harness_nb.views.questions import name_of, named_asker_of
 from harness_nb.views.snapshot import GROUPS, Observer, news_text
-from harness_nb.views.words import clock, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from harness_nb.harness import AsyncHarness, AsyncRun
     from harness_nb.notebook.cards import Asked
@@ -56,7 +61,6 @@ class ProjectReport:
     """A project as if it were a run, from documents and journal: for runs of other processes, and when nothing runs."""
 
     def __init__(self, store: Store) -> None:
-        self.id = ""
         self.project = open_project(store)
         self._store = store
         self._read = 0.0
@@ -75,28 +79,27 @@ class ProjectReport:
             run_id=state.run_id or "",
             state="running" if state.holder else "idle",
             passed=False,
-            plans=tuple(
-                PlanOutcome(
-                    plan_id=one.id, title=one.title, phase=one.phase, state=one.state, reason=one.reason,
-                    verified=one.verified, session_id=one.session_id,
-                )
-                for one in state.plans
-            ),
-        )  # fmt: skip
+            plans=tuple(PlanOutcome.of(one) for one in state.plans),
+        )
 
 
 class BoardScene:
-    """A run of this process, or what documents and journal say of the project."""
+    """A run of this process, or what documents and journal say of the project.
+
+    Once a run has ended it is told without what others ask, unless it stands for the ``whole`` project.
+    """
 
     endless = False
 
-    def __init__(self, harness: AsyncHarness, run: AsyncRun | ProjectReport) -> None:
+    def __init__(self, harness: AsyncHarness, run: AsyncRun | ProjectReport, *, whole: bool = False) -> None:
         self.harness = harness
         self._store = store = harness.store
         self._run = run
-        self._own = not isinstance(run, ProjectReport)
+        self._whole = whole or isinstance(run, ProjectReport)
+        self._run_id = None if isinstance(run, ProjectReport) else run.id
         self._layout = layout(run.project)
-        self._observer = Observer(store, run)
+        self._observer = Observer(store, run, harness.answering.prospect_of)
+        self._looking = threading.Lock()
         self._news: list[EventRecord] = []
         self._titles: dict[str, str] = {}
         self._last_lines: dict[str, tuple[int, str]] = {}
@@ -110,19 +113,46 @@ class BoardScene:
         """Stop the run."""
         return None if isinstance(self._run, ProjectReport) else await self._run.stop()
 
+    def session_of(self, plan_id: str) -> str | None:
+        """Return the session that is the attempt at a plan here, or None."""
+        attempts = [one for one in self._store.sessions.select(plan_id=plan_id) if one.worker != "python"]
+        if not isinstance(self._run, ProjectReport):
+            report = self._run.report
+            outcome = next((one for one in report.plans if one.plan_id == plan_id), None)
+            if outcome is None or not outcome.earlier:
+                return outcome.session_id if outcome else None
+            began = report.started_at
+            attempts = [one for one in attempts if began is None or one.created_at < began]
+        return attempts[-1].id if attempts else None
+
     def look(self, *, live: bool, reachable: bool = True) -> Picture:
-        """Return how everything is now."""
+        """Return how everything is now; several threads may look at once."""
+        with self._looking:
+            return self._picture(live=live, reachable=reachable)
+
+    def _shot(self) -> Snapshot:
+        """Return how everything is, and keep the news; what has ended is told without the questions of others."""
         shot = self._observer.look()
         self._news = [*self._news, *shot.news][-50:]
         self._titles = {line.id: line.title for line in shot.lines}
+        if not _has_ended(shot.report):
+            return shot
+        return replace(shot, questions=tuple(one for one in shot.questions if self._is_own(one.session_id)))
+
+    def _is_own(self, session_id: str) -> bool:
+        return self._whole or isinstance(self._run, ProjectReport) or self._run.carries(session_id)
+
+    def _picture(self, *, live: bool, reachable: bool) -> Picture:
+        shot = self._shot()
         sessions = self._sessions(shot.report)
-        ended = shot.report.state not in ("running", "idle")
+        ended = _has_ended(shot.report)
         still = ended or (shot.report.state == "idle" and not any(one.live for one in sessions))
-        asked = asked_of(self._store, shot.questions, self._titles)
+        still = still and not (self._whole and shot.questions)
+        asked = asked_of(self.harness, shot.questions, self._titles)
         lists: dict[str, Fragments] = {
             "head": [("head", self._head(shot, live=live, ended=ended))],
             "cards": cards(asked, self._store.layout.root, live=live, reachable=reachable),
-            "answered": self._settled(sessions, in_order=live),
+            "answered": self._settled(own=ended, in_order=live),
             "sessions": self._rows(sessions, live=live) if live or not ended else [],
             "report": [("report", shot.report._repr_html_())] if ended else [],
         }
@@ -142,12 +172,13 @@ class BoardScene:
 
     def first_line(self) -> str:
         """Return the run in one line of text."""
-        return _line(self._store, self._observer.look())
+        with self._looking:
+            return _line(self._store, self._shot())
 
     def _text(self, shot: Snapshot, asked: Sequence[Asked]) -> str:
         head, *plans = str(shot.report).split("\n")
         lines = [f"  {line}" for line in question_lines(asked, self._store.layout.root)]
-        return "\n".join([head if self._own else _line(self._store, shot), *plans, *lines])
+        return "\n".join([head if self._run_id else _line(self._store, shot), *plans, *lines])
 
     def _head(self, shot: Snapshot, *, live: bool, ended: bool) -> str:
         report, total = shot.report, max(1, len(shot.lines))
@@ -167,17 +198,25 @@ class BoardScene:
             since=format_timestamp(began) if live and began and not ended else None,
             took=clock((end - began).total_seconds()) if live and began and end else "",
             interrupt=None,
-            stop=f"Stop {running} running?" if live and self._own and not ended else None,
+            stop=f"Stop {running} running?" if live and self._run_id and not ended else None,
         )
 
     def _sessions(self, report: RunReport) -> list[SessionRecord]:
-        """Return the newest attempt at each plan, and what runs without a plan."""
+        """Return the newest attempt at each plan, also those that began elsewhere, and what runs without a plan."""
         chosen = {one.plan_id for one in report.plans}
+        sessions = self._store.sessions
+        began = sessions.select(run_id=self._run_id)
+        adopted = {one.session_id for one in report.plans if one.session_id} - {one.id for one in began}
         found: dict[str, SessionRecord] = {}
-        for one in self._store.sessions.select(run_id=self._run.id if self._own else None):
+        for one in [*self._begun(adopted), *began]:
             if one.worker != "python" and (one.plan_id is None or one.plan_id in chosen):
                 found[one.plan_id or one.id] = one
         return list(found.values())
+
+    def _begun(self, session_ids: set[str]) -> Iterator[SessionRecord]:
+        for one in sorted(session_ids):
+            with suppress(SessionNotFoundError):  # decided upon, and not in the journal yet
+                yield self._store.sessions.get(one)
 
     def _rows(self, sessions: Sequence[SessionRecord], *, live: bool) -> Fragments:
         room = ROWS - sum(one.live or one.state == "failed" for one in sessions)
@@ -206,34 +245,38 @@ class BoardScene:
         )
 
     def _last_line(self, one: SessionRecord) -> str:
-        from rich.ansi import AnsiDecoder
-
-        from harness_nb.notebook.output import overwritten
-        from harness_nb.sessions import read_output
-
         path = self._store.layout.session(one.id).output
         size = path.stat().st_size if path.exists() else 0
         if self._last_lines.get(one.id, (-1, ""))[0] != size:
-            found = read_output(path, lines=3).text[-2000:].splitlines()
-            plain = (AnsiDecoder().decode_line(overwritten(line)).plain for line in reversed(found))
-            self._last_lines[one.id] = size, one_line(next((line for line in plain if line.strip()), ""))[:200]
+            self._last_lines[one.id] = size, one_line(" ".join(plain_lines(path, 1)))
         return self._last_lines[one.id][1]
 
-    def _settled(self, sessions: Sequence[SessionRecord], *, in_order: bool) -> Fragments:
-        """Return what was answered last, and what else a person wants to be told, as lines.
+    def _settled(self, *, own: bool, in_order: bool) -> Fragments:
+        """Return what was answered last, and what else a person wants to be told, as lines; ``own`` leaves out others.
 
         What is saved is sorted: who answers first of two that ask at once is another each time.
         """
-        mine = {one.id for one in sessions}
         found = []
         for event in self._news[-SETTLED_SHOWN * 4 :]:
-            if event.kind == "answered":
+            if event.session_id is not None:
+                mine = self._is_own(event.session_id)
+            else:
+                mine = self._whole or event.run_id in (None, self._run_id)
+            if event.kind == "answered" and (mine or not own):
                 question = self._store.messages.find(str(event.data.get("question")), event.session_id)
                 found += settled_lines(self._store, [question]) if question is not None else []
-            elif event.kind in OWN_NEWS and (event.session_id is None or event.session_id in mine):
-                text = one_line(news_text(event, event.session_id or ""))
-                found.append((f"news-{event.seq}", templates.render("news.html", text=text)))
+            elif event.kind in OWN_NEWS and mine:
+                found.append((f"news-{event.seq}", templates.render("news.html", text=self._told(event))))
         return found[-SETTLED_SHOWN:] if in_order else sorted(found, key=lambda one: one[1])
+
+    def _told(self, event: EventRecord) -> str:
+        """Return news as one line."""
+        if event.session_id is None:
+            return one_line(news_text(event, ""))
+        session = self._store.sessions.get(event.session_id)
+        question = self._store.messages.find(str(event.data.get("question")), event.session_id)
+        name = name_of(session)
+        return one_line(news_text(event, named_asker_of(question, session) if question else name, worker=name))
 
 
 class ControlRoom:
@@ -244,18 +287,25 @@ class ControlRoom:
     def __init__(self, harness: AsyncHarness) -> None:
         self.harness = harness
         self._run: AsyncRun | None = None
+        self._changing = threading.Lock()
         self._board = self._newest()
         self.frame = self._board.frame
 
     def _newest(self) -> BoardScene:
         self._run = self.harness.current_run
-        return BoardScene(self.harness, self._run or ProjectReport(self.harness.store))
+        return BoardScene(self.harness, self._run or ProjectReport(self.harness.store), whole=True)
 
     def look(self, *, live: bool, reachable: bool = True) -> Picture:
-        """Return how everything is now."""
-        if self.harness.current_run is not self._run:
-            self._board = self._newest()
-        return self._board.look(live=live, reachable=reachable)
+        """Return how everything is now; several threads may look at once."""
+        with self._changing:
+            if self.harness.current_run is not self._run:
+                self._board = self._newest()
+            board = self._board
+        return board.look(live=live, reachable=reachable)
+
+    def session_of(self, plan_id: str) -> str | None:
+        """Return the session that is the newest run's attempt at a plan, or None."""
+        return self._board.session_of(plan_id)
 
     def first_line(self) -> str:
         """Return the project in one line of text."""
@@ -268,6 +318,10 @@ class ControlRoom:
     async def stop(self) -> object:
         """Stop the newest run."""
         return await self._board.stop()
+
+
+def _has_ended(report: RunReport) -> bool:
+    return report.state not in ("running", "idle")
 
 
 def _line(store: Store, shot: Snapshot) -> str:

@@ -48,6 +48,6 @@ def _print_new(harness: AsyncHarness, told: set[int]) -> None:
     told.update(one.seq for one in fresh)
     if fresh:
         how = "This kernel takes no clicks while a cell runs. Answer from any shell:"
-        lines = question_lines(asked_of(store, fresh), store.layout.root)
+        lines = question_lines(asked_of(harness, fresh), store.layout.root)
         sys.stdout.write("\n".join([how, *lines]) + "\n")
         sys.stdout.flush()

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness_nb import templates
 from harness_nb.protocol.base import format_timestamp
+from harness_nb.protocol.wording import through
 from harness_nb.store.messages import summary_of
-from harness_nb.views.questions import Reply, asker_of, details_of, kind_of, question_text, respond_lines
+from harness_nb.views.questions import Reply, details_of, kind_of, named_asker_of, question_text, respond_lines
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 DOOR: Final = "notebook"
 """How the journal names this door."""
-DOORS: Final = {"cli": "the command line", "python": "Python", "file": "a file", "mcp": "an MCP client"}
-"""What people call the other doors, where it is not what the journal calls them."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +57,22 @@ class Asked:
     """A question with what belongs to it: its session, the title of its plan, and what happens by itself."""
 
     question: MessageRecord
-    session: SessionRecord | None
+    session: SessionRecord
     title: str = ""
     policy: Policy | None = None
     due: datetime | None = None
+
+    @property
+    def asker(self) -> str:
+        """Who asks, as people say it."""
+        return named_asker_of(self.question, self.session)
 
 
 def card(asked: Asked, root: Path, *, live: bool, reachable: bool = True) -> str:
     """Return a question as HTML: with a form, or for readers without a kernel with the commands that answer it."""
     question, session = asked.question, asked.session
     kind, payload = kind_of(question), question.payload
-    asker = " ".join(part for part in (asker_of(question), asked.title) if part)
+    asker = " ".join(part for part in (asked.asker, asked.title) if part)
     return templates.render(
         "card.html",
         seq=question.seq,
@@ -76,7 +80,7 @@ def card(asked: Asked, root: Path, *, live: bool, reachable: bool = True) -> str
         sign="!" if payload.get("permission") else "?",
         asker=asker,
         label=f"{asker} asks: {question_text(question)}",
-        worker=session.worker if session else "",
+        worker=session.worker,
         since=format_timestamp(question.timestamp),
         due=format_timestamp(asked.due) if asked.due else None,
         by_itself=by_itself(asked),
@@ -113,12 +117,10 @@ def answered(asked: Asked, answer: MessageRecord | None) -> str:
     """Return a question that is settled as one line: what was answered, and by whom."""
     who = ""
     if answer is not None:
-        words = DOORS.get(answer.door or "", f"the {answer.door}")
-        door = f" through {words}" if answer.door and answer.door != answer.actor else ""
-        who = f"{answer.actor or 'somebody'}{door}"
+        who = f"{answer.actor or 'somebody'}{through(answer.actor, answer.door)}"
     return templates.render(
         "answered.html",
-        asker=asker_of(asked.question),
+        asker=asked.asker,
         text=question_text(asked.question),
         answer=summary_of(answer) if answer is not None else None,
         who=who,

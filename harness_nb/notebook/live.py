@@ -257,7 +257,9 @@ class Live:
         return {"lists": picture.lists, "now": now, **await self._shown()}
 
     async def _choose(self, order: dict[str, Any]) -> dict[str, Any]:
-        session = order.get("session") or await anyio.to_thread.run_sync(self._newest, str(order.get("plan")))
+        session = order.get("session")
+        if not session:
+            session = await anyio.to_thread.run_sync(self._scene.session_of, str(order.get("plan")))
         if session is None:
             return {"text": f"{order.get('plan')} has not begun."}
         self._chosen = True
@@ -270,10 +272,6 @@ class Live:
             whole = await anyio.to_thread.run_sync(self._tail.whole)
             told["output"] = {**await self._with_title(whole), "reset": "asked"}
         return told
-
-    def _newest(self, plan_id: str) -> str | None:
-        attempts = [one for one in self._store.sessions.select(plan_id=plan_id) if one.worker != "python"]
-        return attempts[-1].id if attempts else None
 
     def _session(self, session_id: str | None) -> Any:
         from harness_nb.harness import AsyncSession

@@ -61,7 +61,10 @@ class HarnessMagics(Magics):
         if options.name is not None:
             assert self.shell is not None
             self.shell.user_ns[options.name] = session
-        _show(session, options)
+        try:
+            _show(session, options)
+        except (HarnessError, TimeoutError) as error:
+            raise UsageError(str(error)) from None
 
     @magic_arguments()
     @argument("project", nargs="?", metavar="PATH", help="the project (default: the one opened last, else this folder)")

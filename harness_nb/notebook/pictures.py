@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from harness_nb import templates
-from harness_nb.errors import ProjectNotFoundError
 from harness_nb.notebook.cards import Asked, answered, card
-from harness_nb.notebook.output import Tail
+from harness_nb.notebook.output import plain_lines, saved_lines
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.files import CHECKPOINT_TYPES
-from harness_nb.views.questions import asker_of, question_text, respond_lines
-from harness_nb.views.waiting import prospects
-from harness_nb.views.words import clock, one_line
+from harness_nb.protocol.shown import clock, one_line
+from harness_nb.store import require_project as require_project  # for all that shows something
+from harness_nb.views.questions import name_of as name_of  # for all that shows something
+from harness_nb.views.questions import question_text, respond_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,8 +34,8 @@ Fragments = list[tuple[str, str]]
 """Keys and fragments, in the order they are shown."""
 SETTLED_SHOWN = 3
 """Questions that were answered, and other news, of which a view shows that many."""
-NAME = 60
-"""Characters of a session's name at most."""
+PLAIN_LINES = 10
+"""Lines of output in a session's plain text."""
 SAVED_LINES = 60
 """Lines of output that are saved with the notebook."""
 
@@ -94,17 +94,11 @@ class Scene(Protocol):
     def changes(self) -> tuple[Changes, ...]:
         """Return what wakes whoever shows it, beside the changes of the harness."""
 
+    def session_of(self, plan_id: str) -> str | None:
+        """Return the session that is the attempt at a plan here, or None."""
+
     async def stop(self) -> object:
         """End what is shown."""
-
-
-def require_project(store: Store) -> None:
-    """Make sure that the project is still there: an open journal can be read after its file was deleted.
-
-    Raises: ProjectNotFoundError.
-    """
-    if not store.layout.folder.is_dir():
-        raise ProjectNotFoundError(store.layout.root)
 
 
 def saved_html(scene: Scene, picture: Picture, *, of: str | None) -> str:
@@ -124,9 +118,7 @@ def saved_html(scene: Scene, picture: Picture, *, of: str | None) -> str:
 
 
 def _tail(store: Store, session_id: str) -> list[str]:
-    whole = Tail(store.layout.session(session_id).output).whole()
-    lines: list[str] = whole["lines"]
-    return lines[-SAVED_LINES:]
+    return saved_lines(store.layout.session(session_id).output, SAVED_LINES)
 
 
 class SessionScene:
@@ -147,7 +139,7 @@ class SessionScene:
         Raises: SessionNotFoundError.
         """
         record = self._store.sessions.get(self._id)
-        questions = asked_of(self._store, self._store.messages.pending(self._id, CHECKPOINT_TYPES))
+        questions = asked_of(self.harness, self._store.messages.pending(self._id, CHECKPOINT_TYPES))
         settled = [one for one in self._store.messages.select(self._id, direction="in") if _is_settled(one)]
         lists = {
             "head": [("head", _session_head(record, live=live))],
@@ -160,6 +152,10 @@ class SessionScene:
         """Return nothing: the harness tells of every change of a session."""
         return ()
 
+    def session_of(self, plan_id: str) -> str | None:  # noqa: ARG002 — the scene's word
+        """Return None: no plans are shown."""
+        return None
+
     async def stop(self) -> object:
         """End the session's processes."""
         return await self._session.stop()
@@ -168,10 +164,7 @@ class SessionScene:
         _, sign, word = STATES.get(record.state, ("waiting", "○", record.state))
         lines = [f"{sign} {name_of(record)} {word}" + (f": {record.reason}" if record.reason else "")]
         lines += [f"  {line}" for line in question_lines(questions, self._store.layout.root)]
-        from harness_nb.sessions import read_output
-
-        output = read_output(self._store.layout.session(self._id).output, lines=10).text.rstrip("\n")
-        return "\n".join(lines + ([output] if output else []))
+        return "\n".join([*lines, *plain_lines(self._store.layout.session(self._id).output, PLAIN_LINES)])
 
 
 class QuestionScene:
@@ -195,13 +188,17 @@ class QuestionScene:
         if question.status != "pending":
             lists: dict[str, Fragments] = {"cards": [], "answered": settled_lines(self._store, [question])}
             return Picture(lists, ended=True, text=self._settled(question))
-        asked = asked_of(self._store, [question])
+        asked = asked_of(self.harness, [question])
         lists = {"cards": cards(asked, root, live=live, reachable=reachable, heading=False)}
         return Picture(lists, ended=False, text="\n".join(question_lines(asked, root)))
 
     def changes(self) -> tuple[Changes, ...]:
         """Return nothing: the harness tells of every answer."""
         return ()
+
+    def session_of(self, plan_id: str) -> str | None:  # noqa: ARG002 — the scene's word
+        """Return None: no plans are shown."""
+        return None
 
     async def stop(self) -> object:
         """Tell the worker to stop its task."""
@@ -212,18 +209,18 @@ class QuestionScene:
 
         answer = self._store.messages.answer_to(question.id, question.session_id)
         end = f"answered by {answer.actor}: {summary_of(answer)}" if answer else "nobody waits for an answer any more"
-        return f"{asker_of(question)}: {question_text(question)} — {end}"
+        return f"{_unasked(self._store, question).asker}: {question_text(question)} — {end}"
 
 
-def asked_of(store: Store, questions: Iterable[MessageRecord], titles: Mapping[str, str] | None = None) -> list[Asked]:
-    """Return questions with what belongs to them; ``titles`` are those of plans, by their id."""
-    ahead = None
+def asked_of(
+    harness: AsyncHarness, questions: Iterable[MessageRecord], titles: Mapping[str, str] | None = None
+) -> list[Asked]:
+    """Return open questions with what belongs to them; ``titles`` are those of plans, by their id."""
     found = []
     for question in questions:
-        ahead = ahead or prospects(store)
-        session = store.sessions.get(question.session_id)
+        session = harness.store.sessions.get(question.session_id)
         title = (titles or {}).get(session.plan_id or "", "")
-        prospect = ahead(question, session)
+        prospect = harness.answering.prospect_of(question)
         due = prospect.at if prospect.settles else None
         found.append(Asked(question, session, title=title, policy=prospect.policy, due=due))
     return found
@@ -243,29 +240,23 @@ def cards(questions: Sequence[Asked], root: Path, *, live: bool, reachable: bool
 def settled_lines(store: Store, questions: Iterable[MessageRecord]) -> Fragments:
     """Return questions that are settled, a line each."""
     return [
-        (str(one.seq), answered(Asked(one, None), store.messages.answer_to(one.id, one.session_id)))
+        (str(one.seq), answered(_unasked(store, one), store.messages.answer_to(one.id, one.session_id)))
         for one in questions
     ]
+
+
+def _unasked(store: Store, question: MessageRecord) -> Asked:
+    """Return a question of which nothing comes any more."""
+    return Asked(question, store.sessions.get(question.session_id))
 
 
 def question_lines(questions: Iterable[Asked], root: Path) -> list[str]:
     """Return questions and the commands that answer them, as plain lines."""
     lines = []
     for one in questions:
-        lines.append(f"? {asker_of(one.question)}: {one_line(question_text(one.question))}")
+        lines.append(f"? {one.asker}: {one_line(question_text(one.question))}")
         lines += [f"    {command}" for command in respond_lines(one.question, root)]
     return lines
-
-
-def name_of(record: SessionRecord) -> str:
-    """Return what people call a session: its plan, else its command, never its random id."""
-    if record.plan_id:
-        return record.plan_id + (f", try {record.attempt}" if record.attempt > 1 else "")
-    if not record.command:
-        return record.worker
-    program, *arguments = record.command
-    name = one_line(" ".join([program.rsplit("/", 1)[-1], *arguments]))
-    return name if len(name) <= NAME else name[: NAME - 1] + "…"
 
 
 def task_of(record: SessionRecord) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from harness_nb.orchestrator.desk import Desk
     from harness_nb.protocol.files import Policy
-    from harness_nb.protocol.records import MessageRecord
+    from harness_nb.protocol.records import EventRecord, MessageRecord
     from harness_nb.sessions.host import SessionHost
     from harness_nb.store import Store
 
@@ -111,8 +111,12 @@ def unanswerable(store: Store, questions: Iterable[MessageRecord], rules: Rules)
     for question in questions:
         if not prospect(question, rules).covered:
             return question, ""
-        failed = store.events.select(kind="policy_failed", session_id=question.session_id)
-        reason = next((str(one.data.get("reason")) for one in failed if one.data.get("question") == question.id), None)
-        if reason is not None:
-            return question, reason
+        if failures := policy_failures(store, question):
+            return question, str(failures[0].data.get("reason"))
     return None
+
+
+def policy_failures(store: Store, question: MessageRecord) -> list[EventRecord]:
+    """Return what the journal says of policies that could not answer a question."""
+    failed = store.events.select(kind="policy_failed", session_id=question.session_id)
+    return [one for one in failed if one.data.get("question") == question.id]

@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from harness_nb.protocol.marks import SIGNS, Mark, mark_of
-from harness_nb.protocol.shown import one_line
+from harness_nb.protocol.shown import clock, short_line
 from harness_nb.templates import render
 
 if TYPE_CHECKING:
@@ -104,9 +104,7 @@ def span_text(seconds: float) -> str:
         return f"-{span_text(-seconds)}"
     if 0 < seconds < 1:
         return f"{max(1, round(seconds * 1000))} ms"
-    minutes, left = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+    return clock(seconds)
 
 
 @cache
@@ -205,8 +203,8 @@ def _cell(value: Any, name: str, style: str, limit: int) -> Cell:
         return Cell("", style, mark=mark_of(value))
     code = "code" if name in CODE_COLUMNS or name.endswith("_id") else ""
     text = _text(value)
-    short = one_line(text, limit)
-    title = one_line(text, TITLE_LIMIT) if short.endswith("…") else ""
+    short = short_line(text, limit)
+    title = short_line(text, TITLE_LIMIT) if short.endswith("…") else ""
     return Cell(short, " ".join(filter(None, (style, code))), title)
 
 

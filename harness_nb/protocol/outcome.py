@@ -11,12 +11,17 @@ from harness_nb.protocol.marks import SIGNS as SIGNS  # the signs of plans are l
 from harness_nb.protocol.records import PLAN_STATES, PlanState
 from harness_nb.protocol.report import Report
 from harness_nb.protocol.report_page import run_page
-from harness_nb.protocol.shown import one_line, print_whole
+from harness_nb.protocol.shown import print_whole, short_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness_nb.protocol.state import PlanInfo
+
 NOT_DONE = ("failed", "aborted", "held", "waiting", "running", "verifying")
+
+
+_KNOWN_OF_BOTH = ("title", "phase", "state", "reason", "verified", "session_id")
 
 
 class PlanOutcome(WireModel):
@@ -40,6 +45,11 @@ class PlanOutcome(WireModel):
     ended_at: Timestamp | None = None
     report: Report | None = None
 
+    @classmethod
+    def of(cls, plan: PlanInfo) -> Self:
+        """Return where a plan stands by documents and journal, as if that were a run."""
+        return cls(plan_id=plan.id, **{name: getattr(plan, name) for name in _KNOWN_OF_BOTH})
+
     @property
     def duration(self) -> float | None:
         """Seconds from the first attempt's start to the last one's end."""
@@ -56,7 +66,7 @@ class PlanOutcome(WireModel):
         return f"{SIGNS[self.state]} {self.state}{note}"
 
     def __repr__(self) -> str:
-        return f"<plan {self.plan_id}: {one_line(self.word + _why(self))}>"
+        return f"<plan {self.plan_id}: {short_line(self.word + _why(self))}>"
 
     def __str__(self) -> str:
         return repr(self)[1:-1]

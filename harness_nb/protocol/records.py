@@ -8,8 +8,8 @@ from pydantic import Field
 
 from harness_nb.protocol.base import Timestamp, WireModel
 from harness_nb.protocol.files import Policy, SessionState
-from harness_nb.protocol.shown import one_line
-from harness_nb.protocol.wording import message_text
+from harness_nb.protocol.shown import short_line
+from harness_nb.protocol.wording import message_text, through
 
 LIVE_STATES = ("initializing", "running", "checkpoint")
 ENDED_STATES = ("completed", "failed")
@@ -66,7 +66,7 @@ class SessionRecord(WireModel):
         name = f"session of {self.plan_id}, try {self.attempt}" if self.plan_id else f"{self.worker} session"
         verdict = {"passed": "verified", "failed": "not passed", "unverified": "not verified"}.get(self.verdict or "")
         detail = self.reason or (self.progress if self.live else verdict)
-        return f"<{name}: {one_line(', '.join(filter(None, (self.state, detail))))}>"
+        return f"<{name}: {short_line(', '.join(filter(None, (self.state, detail))))}>"
 
     def __str__(self) -> str:
         return "\n".join(filter(None, (repr(self)[1:-1], self.message if not self.live else "")))
@@ -95,7 +95,7 @@ class MessageRecord(WireModel):
     @property
     def text(self) -> str:
         """What the message says, as one line."""
-        return one_line(message_text(self.type, self.payload))
+        return short_line(message_text(self.type, self.payload))
 
     def __repr__(self) -> str:
         if self.in_response_to is not None:
@@ -127,7 +127,7 @@ class EventRecord(WireModel):
     def text(self) -> str:
         """What its data says, as one line: an answer, a reason, an error or a state."""
         found = [str(self.data[key]) for key in ("answer", "state", "reason", "error") if self.data.get(key)]
-        return one_line(", ".join(found))
+        return short_line(", ".join(found))
 
     def __repr__(self) -> str:
         plan = f" of {self.plan_id}" if self.plan_id else ""
@@ -167,8 +167,5 @@ class RunRecord(WireModel):
 
 
 def _who(actor: str | None, door: str | None) -> str:
-    name = f", by {actor}" if actor else ""
-    return f"{name}{'' if actor else ','} through {_DOORS.get(door, door)}" if door and door != actor else name
-
-
-_DOORS = {"notebook": "the notebook", "file": "a file", "cli": "the command line"}
+    way = through(actor, door)
+    return f", by {actor}{way}" if actor else f",{way}" if way else ""

@@ -15,7 +15,7 @@ from harness_nb.errors import VerificationFailedError
 from harness_nb.protocol import frame
 from harness_nb.protocol.base import Timestamp, VerifiedBy, WireModel
 from harness_nb.protocol.report_page import report_page
-from harness_nb.protocol.shown import one_line, print_whole
+from harness_nb.protocol.shown import print_whole, short_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,7 +74,7 @@ class CheckResult(WireModel):
         return self.error or self.notes or "no reason was given"
 
     def __repr__(self) -> str:
-        why = f": {one_line(self.why)}" if self.why else ""
+        why = f": {short_line(self.why)}" if self.why else ""
         return f"<check {self.name}: {self.state}{why}>"
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness_nb.protocol.marks import Mark, mark_of
-from harness_nb.protocol.shown import one_line, tail
+from harness_nb.protocol.shown import short_line, tail
 from harness_nb.templates import render
 
 if TYPE_CHECKING:
@@ -118,9 +118,9 @@ def _plan_line(outcome: PlanOutcome) -> Line:
     checks = outcome.report
     return Line(
         mark_of(outcome.state, outcome.word.partition(" ")[2]),
-        one_line(outcome.plan_id),
-        one_line(outcome.title),
-        one_line(outcome.reason or "", WHY_LIMIT),
+        short_line(outcome.plan_id),
+        short_line(outcome.title),
+        short_line(outcome.reason or "", WHY_LIMIT),
         f"{checks.passed_count}/{checks.total}" if checks else "",
     )
 
@@ -140,10 +140,10 @@ def _page(report: Report, budget: Budget, target: str | None = None) -> Page:
     passed = [one for one in report.results if one.passed]
     few = others[: budget.take("rows", len(others))]
     return Page(
-        target=one_line(target or report.target),
+        target=short_line(target or report.target),
         mark=mark_of("passed" if report.passed else "failed", "passed" if report.passed else "not passed"),
         counts=report.counts,
-        reason=one_line(report.reason or "", TEXT_LIMIT),
+        reason=short_line(report.reason or "", TEXT_LIMIT),
         failures=[_line(one, whole=True) for one in required[:shown]],
         others=[_line(one) for one in few],
         more_others=len(others) - len(few),
@@ -155,10 +155,10 @@ def _page(report: Report, budget: Budget, target: str | None = None) -> Page:
 def _line(result: CheckResult, *, whole: bool = False) -> CheckLine:
     return CheckLine(
         mark_of(result.state),
-        one_line(result.name),
-        one_line(result.type),
+        short_line(result.name),
+        short_line(result.type),
         result.need,
-        tail(result.why, TEXT_LIMIT) if whole else one_line(result.why, WHY_LIMIT),
+        tail(result.why, TEXT_LIMIT) if whole else short_line(result.why, WHY_LIMIT),
         tail(result.output or "", TEXT_LIMIT) if whole else "",
-        one_line(result.description or "", WHY_LIMIT),
+        short_line(result.description or "", WHY_LIMIT),
     )

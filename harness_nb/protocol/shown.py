@@ -1,4 +1,4 @@
-"""How long a text may be where it is shown, and what IPython prints as plain text."""
+"""How texts and times look where they are shown, and what IPython prints as plain text."""
 
 from __future__ import annotations
 
@@ -15,10 +15,23 @@ def clean(text: str) -> str:
     return _CONTROLS.sub("", plain).encode("utf-8", "replace").decode()
 
 
-def one_line(text: str, limit: int = 160) -> str:
+def one_line(text: str) -> str:
+    """Return a text without line breaks and without what could move a terminal's cursor."""
+    plain = _ESCAPES.sub("", text)
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in plain).split())
+
+
+def short_line(text: str, limit: int = 160) -> str:
     """Return a text as one line, cut with an ellipsis where it is longer than ``limit`` characters."""
-    line = " ".join(clean(text).split())
+    line = one_line(text)
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def clock(seconds: float) -> str:
+    """Return a time span as people write it: 0:07, 1:02:03."""
+    minutes, left = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
 
 
 def tail(text: str, limit: int) -> str:

@@ -10,7 +10,7 @@ from harness_nb.protocol.files import DependencyGraph
 from harness_nb.protocol.marks import SIGNS, mark_of
 from harness_nb.protocol.plans import PlanProblem, RoadmapFrontmatter
 from harness_nb.protocol.records import PlanState, SessionRecord
-from harness_nb.protocol.shown import one_line, print_whole
+from harness_nb.protocol.shown import print_whole, short_line
 from harness_nb.templates import render
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class PlanInfo(WireModel):
     session_id: str | None = None
 
     def __repr__(self) -> str:
-        reason = f": {one_line(self.reason)}" if self.reason else ""
+        reason = f": {short_line(self.reason)}" if self.reason else ""
         return f"<plan {self.id}: {SIGNS[self.state]} {self.state}{reason}>"
 
     def __str__(self) -> str:
@@ -107,13 +107,13 @@ class ProjectState(WireModel):
         name, _, counts = self.headline.rpartition(": ")
         phases = [
             {
-                "name": one_line(f"Phase {phase.number} {phase.name}"),
+                "name": short_line(f"Phase {phase.number} {phase.name}"),
                 "counts": phase.counts,
                 "plans": [_row(known[one]) for one in phase.plans if one in known],
             }
             for phase in self.phases
         ]
-        problems = [one_line(str(one), 300) for one in self.problems]
+        problems = [short_line(str(one), 300) for one in self.problems]
         return render("project_state.html", name=name, counts=counts, phases=phases, problems=problems)
 
     @property
@@ -131,9 +131,9 @@ class ProjectState(WireModel):
 def _row(plan: PlanInfo) -> dict[str, object]:
     return {
         "mark": mark_of(plan.state),
-        "id": one_line(plan.id),
-        "title": one_line(plan.title),
-        "reason": one_line(plan.reason or "", 300),
+        "id": short_line(plan.id),
+        "title": short_line(plan.title),
+        "reason": short_line(plan.reason or "", 300),
     }
 
 

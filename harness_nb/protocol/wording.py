@@ -1,4 +1,4 @@
-"""What a message says, in a few words: a question, an answer, or how far a worker is."""
+"""What a message says, in a few words: a question, an answer, or how far a worker is; and by what door it came."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ _FIELDS = {
     "task_completed": "summary",
     "task_failed": "error",
 }
+
+
+_DOORS = {"cli": "the command line", "python": "Python", "file": "a file", "mcp": "an MCP client"}
+
+
+def through(actor: str | None, door: str | None) -> str:
+    """Return the door that somebody came by as a clause, nothing where it says no more than the name."""
+    return f" through {_DOORS.get(door, f'the {door}')}" if door and door != actor else ""
 
 
 def message_text(kind: str, payload: Mapping[str, Any]) -> str:

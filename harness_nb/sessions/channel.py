@@ -8,6 +8,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from harness_nb.errors import ShimFailedError
+from harness_nb.store import Layout
 from harness_nb.store.atomic import read_json
 
 if TYPE_CHECKING:
@@ -64,8 +65,25 @@ async def watch_shim(folder: SessionFolder) -> AsyncIterator[dict[str, Any]]:
 
 
 def socket_of(folder: SessionFolder) -> str:
-    """Return the path of a shim's socket.
+    """Return the path of a shim's socket, also where the session's folder was deleted: sockets lie outside of it.
 
     Raises: FileNotFoundError where the session has no shim (yet).
     """
-    return str(read_json(folder.shim)["socket"])
+    try:
+        return str(read_json(folder.shim)["socket"])
+    except FileNotFoundError:
+        path = Layout(folder.path.parents[2]).socket(folder.path.name)
+        if not path.exists():
+            raise
+        return str(path)
+
+
+def is_listening(folder: SessionFolder) -> bool:
+    """Say whether a shim takes orders for this session."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(REPLY_TIMEOUT)
+        try:
+            connection.connect(socket_of(folder))
+        except OSError:
+            return False
+    return True

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness_nb.errors import UnreadableFileError
 from harness_nb.protocol.files import SessionResult
+from harness_nb.sessions.channel import is_listening
 from harness_nb.sessions.orphans import end_orphan
 from harness_nb.store.atomic import read_json, read_model, write_model
 from harness_nb.store.locks import is_held
@@ -24,8 +25,9 @@ LOST = "lost"
 
 
 def is_alive(store: Store, session_id: str) -> bool:
-    """Say whether somebody holds the session's lock: the proof that its shim lives."""
-    return is_held(store.layout.session(session_id).lock)
+    """Say whether somebody holds the session's lock, which proves that its shim lives; without one, that it listens."""
+    folder = store.layout.session(session_id)
+    return is_held(folder.lock) or (not folder.lock.exists() and is_listening(folder))
 
 
 def conclude(store: Store, session_id: str) -> SessionRecord | None:
@@ -44,6 +46,8 @@ def conclude(store: Store, session_id: str) -> SessionRecord | None:
     store.questions.settle(session_id)
     result = _result(folder)
     state, reason = _verdict(ended, result)
+    if not store.layout.folder.is_dir():
+        state, reason = "failed", _without_project(store, session)
     changes: dict[str, Any] = {"exit_code": ended["exitCode"]} if ended else {}
     if ended:
         changes["ended_at"] = datetime.fromtimestamp(ended["endedAt"], UTC)
@@ -62,6 +66,13 @@ def conclude(store: Store, session_id: str) -> SessionRecord | None:
 def result_of(store: Store, session_id: str) -> SessionResult | None:
     """Return what the worker said of its own end, if it did."""
     return _result(store.layout.session(session_id))
+
+
+def _without_project(store: Store, session: SessionRecord) -> str:
+    """Return how a session ended that can leave no word: a shim that ends by itself takes its socket along."""
+    if store.layout.socket(session.id).exists():
+        return f"{LOST}: its project was deleted and its shim is gone; end what it may have left by hand"
+    return f"{LOST}: its project was deleted; its processes are gone"
 
 
 def _is_young(session: SessionRecord, now: datetime) -> bool:
@@ -105,7 +116,7 @@ def _result(folder: SessionFolder) -> SessionResult | None:
 
 
 def _complete_result(store: Store, folder: SessionFolder, record: SessionRecord, result: SessionResult | None) -> None:
-    if result is None and not folder.result.exists():
+    if result is None and folder.path.is_dir() and not folder.result.exists():
         success = record.state == "completed"
         write_model(
             folder.result,

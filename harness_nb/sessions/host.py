@@ -18,6 +18,7 @@ from harness_nb.sessions.channel import ask_shim, watch_shim
 from harness_nb.sessions.drivers import Assignment, driver_named
 from harness_nb.sessions.ending import conclude
 from harness_nb.sessions.launch import Launch, launch
+from harness_nb.sessions.masker import Masker
 from harness_nb.store import Bell
 from harness_nb.store.atomic import write_model
 from harness_nb.store.locks import acquire, held_here, release
@@ -36,6 +37,7 @@ WATCH_STEP = 50
 """Milliseconds between two looks of the file watcher."""
 LOOK_AGAIN = 0.05
 LOOK_AT_OTHERS = 0.5
+LOOKS_AT_WHAT_GOES = 20
 
 T = TypeVar("T")
 
@@ -124,18 +126,22 @@ class SessionHost:
         Raises: CommandNotFoundError, WorkingFolderNotFoundError, ShimFailedError, UnknownWorkerError.
         """
         start = driver_named(session.worker).start(assignment)
+        masker = Masker()
+        masker.add(dict(credentials or {}))
 
         def begin() -> SessionRecord:
-            self.store.sessions.create(session.replace(command=start.argv), actor=actor, door=door)
+            command = tuple(masker.mask(word) for word in start.argv)
+            self.store.sessions.create(session.replace(command=command), actor=actor, door=door)
             folder = self.store.layout.session(session.id)
-            write_model(folder.assignment, assignment, durable=False)  # a machine that stops ends its reader too
+            known = assignment.replace(command=tuple(masker.mask(word) for word in assignment.command))
+            write_model(folder.assignment, known, durable=False)  # a machine that stops ends its reader too
             if before_launch is not None:
                 before_launch()
             order = Launch(start.argv, self._cwd(session), {**start.env, **(env or {})}, credentials or {})
             try:
                 info = launch(self.store.layout, session.id, order)
             except HarnessError as error:
-                self.store.sessions.end(session.id, state="failed", reason=str(error))
+                self.store.sessions.end(session.id, state="failed", reason=masker.mask(str(error)))
                 raise
             return self._started(session.id, info)
 
@@ -292,13 +298,20 @@ class SessionHost:
 async def _insist(work: Callable[[], T]) -> T:
     """Do some work on the journal, again and again while another program keeps that locked.
 
-    Whoever follows sessions must not end for it: nobody would follow them afterwards.
+    Whoever follows sessions must not end for it: nobody would follow them afterwards. Nor for files that go away
+    below one's hands, since a project is not deleted in one moment: the next look is at what is left.
     """
+    tries = 0
     while True:
         try:
             return await anyio.to_thread.run_sync(work)
         except JournalBusyError:
             await anyio.sleep(LOOK_AT_OTHERS)
+        except (FileNotFoundError, FileExistsError):
+            tries += 1
+            if tries > LOOKS_AT_WHAT_GOES:
+                raise
+            await anyio.sleep(LOOK_AGAIN)
 
 
 async def _relay(source: anyio.Event, target: anyio.Event) -> None:

@@ -83,7 +83,7 @@ def orders_for(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]
         "exit": os.fspath(folder.exit),
         "info": os.fspath(folder.shim),
         "lock": os.fspath(folder.lock),
-        "socket": os.fspath(layout.sockets / f"{session_id[-40:]}.sock"),
+        "socket": os.fspath(layout.socket(session_id)),
         "bells": os.fspath(layout.bells),
     }
 

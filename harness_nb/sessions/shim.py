@@ -376,7 +376,10 @@ class Shim:
             ended["stoppedBy"] = self.stopped_by
         if self.log_error:
             ended["logError"] = self.log_error
-        write_json(self.orders["exit"], ended)
+        try:
+            write_json(self.orders["exit"], ended)
+        except OSError:  # its folder was deleted, or the disk is full: there is still a socket to take along
+            pass
         for client in self._watchers():
             client.connection.setblocking(True)
             client.connection.settimeout(1.0)

@@ -5,6 +5,6 @@ The only room with SQL, and the only one that writes those files.
 
 from harness_nb.store.bell import Bell
 from harness_nb.store.layout import Layout, SessionFolder
-from harness_nb.store.store import JournalOnLocalDiskWarning, Store
+from harness_nb.store.store import JournalOnLocalDiskWarning, Store, require_project
 
-__all__ = ["Bell", "JournalOnLocalDiskWarning", "Layout", "SessionFolder", "Store"]
+__all__ = ["Bell", "JournalOnLocalDiskWarning", "Layout", "SessionFolder", "Store", "require_project"]

@@ -59,6 +59,12 @@ class Journal:
             if isinstance(error, sqlite3.Error):
                 raise self._explain(error) from None
             raise
+        self._identity = _identity_of(path)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the file was deleted or replaced: what is written is then lost with this process."""
+        return _identity_of(self.path) != self._identity
 
     def _prepare(self) -> None:
         run = self._connection.execute
@@ -147,6 +153,14 @@ class Journal:
         if "readonly" in str(error) or "unable to open" in str(error):
             return UnwritableFolderError(self.path.parent, str(error))
         return JournalDamagedError(self.path, str(error))
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def journal_location(database: Path) -> tuple[Path, str | None]:

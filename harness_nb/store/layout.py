@@ -115,9 +115,12 @@ class SessionFolder:
         return self.answered / f"{file_stem(question_id)}.json"
 
     def create(self) -> None:
-        """Make the folder and those inside it."""
-        for folder in (self.path, self.asked, self.sent, self.answered, self.output.parent):
-            folder.mkdir(parents=True, exist_ok=True)
+        """Make the folder and those inside it; a project that was deleted does not come back by that.
+
+        Raises: FileNotFoundError where there is no ``.orchestration``.
+        """
+        for folder in (self.path.parent, self.path, self.asked, self.sent, self.answered, self.output.parent):
+            folder.mkdir(exist_ok=True)
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,10 @@ class Layout:
         """A short private folder for sockets: a path in the project may be longer than a socket's may be."""
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
         return runtime_folder() / digest
+
+    def socket(self, session_id: str) -> Path:
+        """Where a session's shim listens."""
+        return self.sockets / f"{session_id[-40:]}.sock"
 
     @property
     def bells(self) -> Path:

@@ -47,6 +47,7 @@ class Questions:
         new_id: Callable[[], str],
     ) -> None:
         self._journal = journal
+        self._layout = layout
         self._messages = messages
         self._sessions = sessions
         rejected = RejectedFiles(layout, events, new_id)
@@ -81,6 +82,8 @@ class Questions:
 
         Raises: SessionNotFoundError.
         """
+        if not self._layout.folder.is_dir():  # the project was deleted, and must not come back by itself
+            return
         with self._journal.write():
             self._sessions.mend_view(session_id)
             self._asked.take(session_id)

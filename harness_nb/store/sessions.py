@@ -133,7 +133,11 @@ class Sessions:
 
     def _show(self, record: SessionRecord) -> None:
         # inside the transaction, so that of two writers the later one's view stays
-        write_model(self._layout.session(record.id).status, self._view(record), durable=False)
+        try:
+            write_model(self._layout.session(record.id).status, self._view(record), durable=False)
+        except FileNotFoundError:
+            if self._layout.folder.is_dir():  # else the project was deleted, and nobody is left to look
+                raise
 
     def _view(self, record: SessionRecord) -> SessionStatus:
         return SessionStatus(

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from harness_nb.errors import JournalGoneError, ProjectNotFoundError
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.files import ActiveFile, ActiveFiles, DependencyGraph
 from harness_nb.protocol.records import RunOptions, RunRecord
@@ -114,6 +115,17 @@ class Store:
     def close(self) -> None:
         """Close the journal."""
         self.journal.close()
+
+
+def require_project(store: Store) -> None:
+    """Make sure that the project is still there: an open journal can be used after its file was deleted.
+
+    Raises: ProjectNotFoundError, and the JournalGoneError among those where the project's folder is there.
+    """
+    if not store.layout.root.is_dir():
+        raise ProjectNotFoundError(store.layout.root)
+    if not store.layout.folder.is_dir() or store.journal.is_gone:
+        raise JournalGoneError(store.layout.root)
 
 
 class Runs:

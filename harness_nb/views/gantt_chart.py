@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness_nb.protocol.outcome import SIGNS
+from harness_nb.protocol.shown import clock, one_line
 from harness_nb.templates import render
 from harness_nb.views.gantt import KINDS, Kind, read_times
 from harness_nb.views.lettering import cut, width_of
 from harness_nb.views.picture import Plot
-from harness_nb.views.words import clock, one_line
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta

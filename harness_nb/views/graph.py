@@ -12,13 +12,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness_nb.plans.names import plan_order
+from harness_nb.protocol.shown import one_line
 from harness_nb.templates import render
 from harness_nb.views.chains import ancestors, chains_of, critical_path, file_conflicts, needless
 from harness_nb.views.lettering import cut, width_of
 from harness_nb.views.lines import WIDEST_BOW, Box, Router
 from harness_nb.views.picture import Plot
 from harness_nb.views.placing import columns_of, rows_of
-from harness_nb.views.words import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

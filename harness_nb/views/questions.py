@@ -13,13 +13,14 @@ from harness_nb.errors import WrongAnswerTypeError
 from harness_nb.orchestrator import answers
 from harness_nb.protocol.files import CHECKPOINT_TYPES
 from harness_nb.protocol.messages import ANSWERS
+from harness_nb.protocol.shown import one_line
 from harness_nb.protocol.wording import message_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from harness_nb.orchestrator import Desk
-    from harness_nb.protocol.records import MessageRecord
+    from harness_nb.protocol.records import MessageRecord, SessionRecord
 
 Verb = Literal["approve", "option", "reject", "abort"]
 
@@ -29,6 +30,9 @@ ASKS = {
     "action": "asks you to do something",
     "credentials": "asks for credentials",
 }
+
+NAME = 60
+"""Characters of a session's name at most."""
 
 LIST_ITEM = re.compile(r"([-*•]|\d+[.)])\s")
 
@@ -70,6 +74,24 @@ def kind_of(question: MessageRecord) -> str:
 def asker_of(question: MessageRecord) -> str:
     """Return who asks: the plan, or the session where there is none."""
     return str(question.payload.get("plan") or question.session_id)
+
+
+def named_asker_of(question: MessageRecord, session: SessionRecord) -> str:
+    """Return who asks without a random id: the plan, else what people call the session."""
+    return str(question.payload.get("plan") or session.plan_id or name_of(session))
+
+
+def name_of(session: SessionRecord) -> str:
+    """Return what people call a session: its plan, else its command, never its random id."""
+    if session.plan_id:
+        return session.plan_id + (f", try {session.attempt}" if session.attempt > 1 else "")
+    if session.worker == "python":
+        return "this notebook"
+    if not session.command:
+        return session.worker
+    program, *arguments = session.command
+    name = one_line(" ".join([program.rsplit("/", 1)[-1], *arguments]))
+    return name if len(name) <= NAME else name[: NAME - 1] + "…"
 
 
 def question_text(question: MessageRecord) -> str:

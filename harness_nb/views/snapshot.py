@@ -6,16 +6,16 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from harness_nb.orchestrator.policies import Prospect, prospect, rules_of_run
 from harness_nb.protocol.outcome import SIGNS
-from harness_nb.protocol.records import RunOptions
+from harness_nb.protocol.shown import one_line
+from harness_nb.protocol.wording import through
 from harness_nb.views.questions import kind_of, question_text
-from harness_nb.views.words import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
+    from harness_nb.orchestrator.policies import Prospect
     from harness_nb.protocol.outcome import PlanOutcome, RunReport
     from harness_nb.protocol.records import EventRecord, MessageRecord, SessionRecord
     from harness_nb.store import Store
@@ -68,59 +68,39 @@ class Snapshot:
 class RunLike(Protocol):
     """What of a run is looked at."""
 
-    id: str
-
     @property
     def report(self) -> RunReport:
         """Where each plan stands now."""
 
 
 class Observer:
-    """Looks at a run and its project; call ``look`` in a worker thread, since it reads the journal."""
+    """Looks at a run and its project; call ``look`` in a worker thread, since it reads the journal.
 
-    def __init__(self, store: Store, run: RunLike) -> None:
+    ``prospect_of`` says what comes of an open question by itself.
+    """
+
+    def __init__(self, store: Store, run: RunLike, prospect_of: Callable[[MessageRecord], Prospect]) -> None:
         self._store = store
         self._run = run
+        self._prospect_of = prospect_of
         self._seen = store.events.last
-        self._left_to_people: set[tuple[str | None, str]] = set()
-        options = next((one.options for one in store.runs.select() if one.id == run.id), RunOptions())
-        self._rules = rules_of_run(options, store.config())
 
     def look(self) -> Snapshot:
         """Return how the run stands, and what happened since the last look."""
         store = self._store
         news = [one for one in store.events.select(since=self._seen) if self._is_new(one)]
-        self._left_to_people |= {(one.session_id, one.data["question"]) for one in news if one.kind == "policy_failed"}
         report = self._run.report
         asked = store.messages.pending()
         lines = plan_lines(store, report.plans, asked)
-        mine = [one for one in asked if not self._settles_itself(one)]
-        return Snapshot(report, lines, tuple(mine), self._due(mine), tuple(news))
+        ahead = {one.seq: self._prospect_of(one) for one in asked}
+        # what a policy answers at once would only flash up
+        left = [one for one in asked if not (ahead[one.seq].settles and ahead[one.seq].at == one.timestamp)]
+        due = {one.seq: at for one in left if ahead[one.seq].settles and (at := ahead[one.seq].at) is not None}
+        return Snapshot(report, lines, tuple(left), due, tuple(news))
 
     def _is_new(self, event: EventRecord) -> bool:
         self._seen = max(self._seen, event.seq)
         return event.kind in NEWS
-
-    def _settles_itself(self, question: MessageRecord) -> bool:
-        """Whether a policy answers at once, so that asking a person would only flash up."""
-        ahead = self._prospect(question)
-        at_once = ahead.settles and ahead.at == question.timestamp
-        return at_once and (question.session_id, question.id) not in self._left_to_people
-
-    def _due(self, questions: Sequence[MessageRecord]) -> dict[int, datetime]:
-        found = {}
-        for question in questions:
-            ahead = self._prospect(question)
-            if ahead.settles and ahead.at is not None and ahead.at != question.timestamp:
-                found[question.seq] = ahead.at
-        return found
-
-    def _prospect(self, question: MessageRecord) -> Prospect:
-        """What comes of a question by this run; what others ask, others answer for."""
-        carried = any(one.session_id == question.session_id for one in self._run.report.plans)
-        if carried or self._store.sessions.get(question.session_id).run_id == self._run.id:
-            return prospect(question, self._rules)
-        return Prospect()
 
 
 def plan_lines(
@@ -184,13 +164,12 @@ def progress_of(session: SessionRecord) -> str:
     return session.message or ""
 
 
-def news_text(event: EventRecord, asker: str) -> str:
-    """Return an event as a line."""
-    data = event.data
+def news_text(event: EventRecord, asker: str, *, worker: str | None = None) -> str:
+    """Return an event as a line; ``worker`` is what its session is called where its id is not wanted."""
+    data, worker = event.data, worker or event.session_id
     match event.kind:
         case "answered":
-            door = f" through {event.door}" if event.door and event.door != event.actor else ""
-            return f"{asker} answered by {event.actor}{door}: {data.get('answer')}"
+            return f"{asker} answered by {event.actor}{through(event.actor, event.door)}: {data.get('answer')}"
         case "retry":
             return f"{event.plan_id} tries again in {data.get('after'):g} s: {data.get('reason')}"
         case "phase_checked":
@@ -200,8 +179,8 @@ def news_text(event: EventRecord, asker: str) -> str:
         case "commit_failed":
             return f"{event.plan_id} was not committed: {data.get('reason')}"
         case "file_rejected":
-            return f"! {event.session_id} wrote a file that was set aside as {data.get('file')}: {data.get('reason')}"
+            return f"! {worker} wrote a file that was set aside as {data.get('file')}: {data.get('reason')}"
         case "output_lost":
-            return f"! not all output of {event.session_id} is kept: {data.get('error')}"
+            return f"! not all output of {worker} is kept: {data.get('error')}"
         case _:
             return f"{asker} still waits for an answer"

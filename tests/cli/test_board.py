@@ -9,8 +9,8 @@ from rich.console import Console
 
 from harness_nb.cli.board import board
 from harness_nb.protocol.outcome import SIGNS, RunReport
+from harness_nb.protocol.shown import clock
 from harness_nb.views.snapshot import PlanLine, Snapshot
-from harness_nb.views.words import clock
 
 
 def draw(lines: list[PlanLine], *, width: int = 80, height: int = 24, seconds: float = 7) -> list[str]:

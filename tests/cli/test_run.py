@@ -128,7 +128,7 @@ def test_a_question_is_printed_with_the_commands_that_answer_it(
     assert (answered.code, answered.out) == (0, "01-01 is answered: Red\n")
     run.rest()
     assert run.process.returncode == 0
-    assert "through cli: Red" in run.seen
+    assert "through the command line: Red" in run.seen
     assert (shell.folder / "p" / "colour.txt").read_text() == "red\n"
 
 

@@ -6,13 +6,15 @@ import json
 import re
 from contextlib import closing
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness_nb import Harness, Policy
+from harness_nb.harness.answering import Answering
+from harness_nb.orchestrator import Desk
+from harness_nb.orchestrator.policies import Rules
 from harness_nb.protocol.outcome import RunReport
-from harness_nb.protocol.records import RunOptions
 from harness_nb.store import Store
 from harness_nb.views.snapshot import Observer
 from tests.cli.conftest import sh
@@ -133,19 +135,18 @@ def test_a_policy_that_cannot_answer_is_told_of_each(
 
 def test_what_one_policy_left_to_a_person_leaves_the_other_question_alone(two: list[str], tmp_path: Path) -> None:
     with closing(Store(tmp_path / "p")) as store:
-        options = RunOptions(policies=(Policy(do="approve"),))
-        runs = SimpleNamespace(select=lambda: [SimpleNamespace(id="r", options=options)])
-        of_run = SimpleNamespace(
-            get=lambda name: store.sessions.get(name).replace(run_id="r"), select=store.sessions.select
+        report = RunReport(run_id="r", state="running", passed=False)
+        run: Any = SimpleNamespace(
+            report=report, rules=Rules((Policy(do="approve"),)), ended=False, carries=lambda _: True
         )
-        seen = SimpleNamespace(
-            events=store.events, messages=store.messages, sessions=of_run, runs=runs, config=store.config
-        )
-        run = SimpleNamespace(id="r", report=RunReport(run_id="r", state="running", passed=False))
-        observer = Observer(seen, run)  # type: ignore[arg-type]
+        host: Any = SimpleNamespace(store=store)
+        answering = Answering(host, Desk(store), lambda: run, policies=(), told=None)
+        observer = Observer(store, run, answering.prospect_of)
         assert observer.look().questions == ()
         store.events.add("policy_failed", session_id=two[0], data={"question": "q1", "reason": "no"})
-        assert [one.session_id for one in observer.look().questions] == two[:1]
+        later = Observer(store, run, answering.prospect_of)
+        for one in (observer, later):
+            assert [asked.session_id for asked in one.look().questions] == two[:1]
 
 
 @pytest.mark.row(10)
@@ -165,7 +166,7 @@ def test_a_terminal_asks_both_and_sees_what_becomes_of_each(
     assert {left, here, elsewhere[1]} == {"01-01", "01-02", "01-03"}
     answered = shell("respond", "q1", "--session", elsewhere[2], "--approve", "--project", "p")
     assert answered.code == 0
-    run.expect("Answered by .* through cli: done by ")
+    run.expect("Answered by .* through the command line: done by ")
     assert shell(*command.split()[1:]).out.startswith(f"{left} is answered")
     run.rest()
     assert run.process.returncode == 0

@@ -96,7 +96,7 @@ def test_a_question_answered_at_another_door_goes_away_and_takes_half_typed_word
     run.type("re")
     asked = question_id(shell("respond", "--project", "p").out)
     assert shell("respond", asked, "--option", "blue", "--project", "p").code == 0
-    run.expect("Answered by .* through cli: Blue")
+    run.expect("Answered by .* through the command line: Blue")
     run.expect("And the window.*› ")
     run.type("blue\n")  # had "re" been kept, this would be "reblue"
     run.expect("01-01 goes on: Blue")

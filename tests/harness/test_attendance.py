@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 
 from harness_nb import ACCEPT_ALL, AsyncHarness, Harness, Policy
 from harness_nb.errors import UnansweredQuestionError, UnusableArgumentError
-from tests.orchestrator.written_plans import configure, plan, until
+from tests.orchestrator.written_plans import configure, plan, until, write_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -254,6 +254,55 @@ def test_waiting_for_a_session_ends_likewise(harness: Harness) -> None:
     [question] = harness.get_pending()
     question.answer("done")
     assert session.wait(timeout=LIMIT).state == "completed"
+
+
+@pytest.mark.usefixtures("alone")
+def test_waiting_for_a_session_that_a_run_adopted_goes_by_that_runs_policies(harness: Harness, root: Path) -> None:
+    write_plan(root, "01-01", ASK)
+    session = harness.start_session(plan="01-01")
+    until(harness.get_pending)
+    run = harness.run(policies=[Policy(do="approve", after=0.5)])
+    until(lambda: run.report.plans and run.report.plans[0].session_id == session.id)
+    assert session.wait(timeout=LIMIT).state == "completed"
+    assert run.wait(timeout=LIMIT).passed
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("named", [True, False])
+def test_waiting_for_a_state_ends_when_a_session_asks_what_nobody_will_answer(harness: Harness, named: bool) -> None:
+    """It may be open already, or be asked while somebody waits."""
+    session = harness.start_session(command=["sh", "-c", ASK])
+    wanted = [session.id] if named else None
+    for _ in range(2):
+        with pytest.raises(UnansweredQuestionError, match="Plug it in"):
+            harness.wait_for_state(states=["completed", "failed"], timeout=LIMIT, session_ids=wanted)
+    with pytest.raises(UnansweredQuestionError, match="Plug it in"):
+        harness.wait_for_state(timeout=LIMIT, session_ids=wanted)
+    harness.get_pending()[0].answer("done")
+    [ended] = harness.wait_for_state(states=["completed", "failed"], timeout=LIMIT, session_ids=wanted).sessions
+    assert ended.id == session.id
+
+
+@pytest.mark.usefixtures("alone")
+def test_who_waits_for_a_question_or_for_another_session_is_not_ended_by_it(harness: Harness) -> None:
+    asking = harness.start_session(command=["sh", "-c", ASK])
+    found = harness.wait_for_state(states=["checkpoint"], timeout=LIMIT)
+    assert [one.id for one in found.sessions] == [asking.id]
+    with pytest.raises(TimeoutError):
+        harness.wait_for_state(states=["checkpoint", "completed"], cursor=found.cursor, timeout=0.2)
+    other = harness.start_session(command=["sh", "-c", "sleep 0.2"])
+    harness.wait_for_state(session_ids=[other.id], states=["completed"], timeout=LIMIT)
+
+
+@pytest.mark.usefixtures("alone")
+def test_waiting_for_a_state_of_a_session_by_its_id_answers_for_it(opened: Callable[..., Harness]) -> None:
+    """As waiting for the session does: another process may have started it."""
+    h = opened()
+    session = h.start_session(command=["sh", "-c", ASK])
+    until(h.get_pending)
+    h.close()
+    again = opened(policies=[ACCEPT_ALL])
+    again.wait_for_state(session_ids=[session.id], states=["completed"], timeout=LIMIT)
 
 
 @pytest.mark.usefixtures("alone")

@@ -128,5 +128,5 @@ h.close()
         manager.shutdown_kernel(now=True)
         manager.cleanup_resources()
     assert done, "".join(printed)
-    assert "".join(printed).count("? ask-") == 1
+    assert "".join(printed).count("? this notebook: ") == 1
     assert "".join(printed).endswith("action_completed\n")

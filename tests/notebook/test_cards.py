@@ -12,7 +12,7 @@ import pytest
 from harness_nb import Policy
 from harness_nb.notebook.cards import Asked, answered, by_itself, card, reply_of
 from harness_nb.orchestrator import answers
-from harness_nb.protocol.records import MessageRecord
+from harness_nb.protocol.records import MessageRecord, SessionRecord
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ROOT = Path("/projects/shop")
@@ -36,7 +36,8 @@ def asked(kind: str, payload: dict[str, Any] | None = None, **more: Any) -> Aske
         seq=7, id="q1", session_id="s1", direction="in", type=f"{kind}_needed", status="pending", timestamp=NOON,
         payload={"plan": "02-03", **(PAYLOADS[kind] if payload is None else payload)},
     )  # fmt: skip
-    return Asked(question, None, **more)
+    session = SessionRecord(id="s1", worker="runbook", working_dir=".", created_at=NOON)
+    return Asked(question, session, **more)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness_nb.errors import JournalBusyError
 from harness_nb.harness.loop_thread import loop_thread
+from harness_nb.notebook import live
 from harness_nb.notebook.output import Tail
 
 if TYPE_CHECKING:
@@ -96,13 +98,15 @@ def test_an_order_that_cannot_be_done_is_told_and_harms_nothing(
     view = shown(run)
     assert view.order(**order)["text"]
     assert not run.ended
-    assert view.order("hello")["ok"]
+    told = view.order("hello")
+    assert told["ok"], told["text"]
     run.stop()
 
 
 def test_only_what_changed_is_sent_and_nothing_where_nobody_looks(
-    harness: Harness, asking: Callable[..., Plan], shown: Callable[[Any], Shown]
+    harness: Harness, asking: Callable[..., Plan], shown: Callable[[Any], Shown], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(live, "UNSEEN", 0.5)
     watched, unwatched = asking(1), asking(2)
     run = harness.run(plans=[watched, unwatched])
     view, nobody = shown(run), shown(run)
@@ -172,9 +176,9 @@ def test_a_view_of_a_project_that_was_deleted_says_so(
     view = shown(session)
     view.order("hello")
     session.stop(grace=0)
-    shutil.rmtree(root / ".orchestration")
+    shutil.rmtree((root / ".orchestration").rename(root / "deleted"))
     view.follow()
-    eventually(lambda: "There is no" in "".join(view.fragments("head").values()))
+    eventually(lambda: "was deleted while it was open" in "".join(view.fragments("head").values()))
     assert not view.order("hello")["ok"]
 
 
@@ -208,18 +212,24 @@ def test_a_closed_harness_ends_its_views(harness: Harness, shown: Callable[[Any]
 
 
 def test_a_view_that_cannot_look_for_a_moment_goes_on_afterwards(
-    harness: Harness, root: Path, asking: Callable[..., Plan], shown: Callable[[Any], Shown]
+    harness: Harness, asking: Callable[..., Plan], shown: Callable[[Any], Shown], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = harness.run(plans=[asking()])
     harness.wait_for_state(states=["checkpoint"], timeout=PATIENCE)
     view = shown(run)
     view.order("hello")
-    config = root / ".orchestration" / "config.yaml"
-    before = config.read_text()
-    config.write_text("policies: [{\n")  # somebody is just typing
+    look, busy = view.live._scene.look, threading.Event()
+    busy.set()
+
+    def now_and_then(**how: Any) -> Any:
+        if busy.is_set():
+            raise JournalBusyError(view.live._store.layout.database)
+        return look(**how)
+
+    monkeypatch.setattr(view.live._scene, "look", now_and_then)
     view.follow()
-    eventually(lambda: "config.yaml" in "".join(view.fragments("head").values()))
-    config.write_text(before)
+    eventually(lambda: "harness.db" in "".join(view.fragments("head").values()))
+    busy.clear()
     harness.get_pending()[0].answer("redis")
     run.wait(timeout=PATIENCE)
     eventually(lambda: "✓ passed" in "".join(view.fragments("head").values()))

@@ -144,8 +144,20 @@ def test_what_cannot_be_done_is_one_sentence(cell: Any, code: str, said: str) ->
 
 def test_a_timeout_ends_only_the_waiting(cell: Any) -> None:
     shown = cell("%%session -n s --timeout 0.2\nread line")
-    assert "TimeoutError" in shown
+    assert "UsageError: not within 0.2 s; session " in shown
+    assert "Traceback" not in shown
     assert session_of(cell).record.live
+
+
+def test_a_question_that_nobody_answers_is_one_sentence(cell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the session, which still asks, is shown and at hand."""
+    monkeypatch.setenv("HARNESS_UNATTENDED", "1")
+    ask = "harness-nb worker report action_needed action='Turn it' instructions=x phase=1 plan=1"
+    shown = cell(f"%%session -n s\n{ask}\nread line")
+    assert "UsageError: " in shown
+    assert "Turn it Nobody is there to answer" in shown
+    assert "Traceback" not in shown
+    assert session_of(cell).state == "checkpoint"
 
 
 def test_help_and_completion_know_the_magics(cell: Any) -> None:

@@ -371,6 +371,24 @@ async def test_credentials_given_at_the_start_are_masked_and_in_no_file(project:
     assert files_that_hold(project, b"very-s3cret-value") == []
 
 
+@pytest.mark.row(2)
+async def test_credentials_in_a_command_reach_the_worker_and_no_file(project: Path) -> None:
+    """Neither where the session is told of, nor in what a command that cannot be started leaves behind."""
+    from tests.leaks import files_that_hold
+
+    address = "postgres://u:very-s3cret-value@h"
+    given = {"PGPASSWORD": "very-s3cret-value"}
+    async with opened(project) as h:
+        session = await h.start_session(command=["sh", "-c", 'expr length "$0"', address], env_credentials=given)
+        assert (await session.wait()).state == "completed"
+        assert session.output().text == f"{len(address)}\n"
+        assert session.record.command[-1] == "postgres://u:[credential:PGPASSWORD]@h"
+        assert (h.store.layout.session(session.id).assignment).exists()
+        with pytest.raises(CommandNotFoundError):
+            await h.start_session(command=[address], env_credentials=given)
+    assert files_that_hold(project, b"very-s3cret-value") == []
+
+
 async def test_a_command_that_is_not_there_is_an_error_and_a_failed_session(project: Path) -> None:
     async with opened(project) as h:
         with pytest.raises(CommandNotFoundError, match="no-such-thing"):
