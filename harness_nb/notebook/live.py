@@ -118,7 +118,8 @@ class Live:
                 await self._send_output(final=True)
                 return
             await self._pause(max(PAUSE, size / RATE))
-            with anyio.move_on_after(SAVE_EVERY if self._seen and late < SAVE_EVERY else None):
+            saved_by_then = late < SAVE_EVERY and (self._seen or self._view is None)
+            with anyio.move_on_after(SAVE_EVERY if saved_by_then else None):
                 await any_of(*changed)
 
     async def _pause(self, seconds: float) -> None:
@@ -189,17 +190,20 @@ class Live:
                 await any_of(*changed)
 
     async def _send_output(self, *, final: bool = False) -> int:
-        tail = self._tail
-        if tail is None or self._view is None or not self._seen:
+        tail, session = self._tail, self._selected
+        if tail is None or session is None or self._view is None or not self._seen:
             return 0
         piece = await anyio.to_thread.run_sync(tail.whole if final else tail.look)
-        if piece is None or tail is not self._tail:
+        if piece is None:
             return 0
-        self._view.send({"output": await self._with_title(piece)})
+        output = await self._with_title(session, piece)
+        if tail is not self._tail:
+            return 0
+        self._view.send({"output": output})
         return len(json.dumps(piece["lines"]))
 
-    async def _with_title(self, piece: dict[str, Any]) -> dict[str, Any]:
-        record = await anyio.to_thread.run_sync(self._store.sessions.get, str(self._selected))
+    async def _with_title(self, session_id: str, piece: dict[str, Any]) -> dict[str, Any]:
+        record = await anyio.to_thread.run_sync(self._store.sessions.get, session_id)
         return {**piece, "session": record.id, "title": name_of(record), "live": record.live}
 
     # --- from the page -----------------------------------------------------------------------
@@ -240,7 +244,7 @@ class Live:
             case "answer":
                 return await self._answer(order)
             case "input":
-                await self._session(self._selected).send(str(order["text"]))
+                await self._session(order.get("session") or self._selected).send(str(order["text"]))
             case "interrupt":
                 await self._session(order.get("session")).interrupt()
             case "stop":
@@ -250,7 +254,9 @@ class Live:
     async def _greet(self, page: str) -> dict[str, Any]:
         async with self._turn:
             picture = await self._look()
-            if not self._seen:  # other pages still wait for the difference to what they have
+            if self._seen:  # other pages get the difference to what they have
+                await self._send_lists(picture)
+            else:
                 self._sent = {name: dict(items) for name, items in picture.lists.items()}
             self._pages[page] = anyio.current_time()
         now = format_timestamp(self._store.clock())
@@ -264,14 +270,19 @@ class Live:
             return {"text": f"{order.get('plan')} has not begun."}
         self._chosen = True
         self._select(session)
-        return await self._shown()
+        if self._view is not None:
+            self._view.send(await self._shown())  # to every page: one session is chosen for all of them
+        return {}
 
     async def _shown(self) -> dict[str, Any]:
-        told: dict[str, Any] = {"selected": self._selected}
-        if self._tail is not None:
-            whole = await anyio.to_thread.run_sync(self._tail.whole)
-            told["output"] = {**await self._with_title(whole), "reset": "asked"}
-        return told
+        tail, session = self._tail, self._selected
+        if tail is None or session is None:
+            return {"selected": None}
+        whole = await anyio.to_thread.run_sync(tail.whole)
+        output = {**await self._with_title(session, whole), "reset": "asked"}
+        if tail is not self._tail:  # somebody chose another meanwhile
+            return await self._shown()
+        return {"selected": session, "output": output}
 
     def _session(self, session_id: str | None) -> Any:
         from harness_nb.harness import AsyncSession

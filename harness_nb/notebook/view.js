@@ -26,6 +26,17 @@ function fragment(html, inside) {
 
 const divs = (lines) => lines.map((line) => `<div>${line || " "}</div>`).join("");
 
+// What cannot be taken back is asked a second time, where the button is.
+function arm(button) {
+  const label = button.textContent;
+  button.classList.add("hnb-sure");
+  button.textContent = button.dataset.sure;
+  setTimeout(() => {
+    button.classList.remove("hnb-sure");
+    if (!button.disabled) button.textContent = label;
+  }, 4000);
+}
+
 // Keeps each named list of the page equal to the one that the kernel sent, touching only what differs.
 class Lists {
   constructor(root) {
@@ -50,8 +61,10 @@ class Lists {
     this.items[name] = wanted;
     if (!place) return;
     const nodes = (this.nodes[name] ??= new Map());
+    let lost = false;
     for (const [key, node] of nodes) {
       if (!wanted.has(key) || !place.contains(node)) {
+        lost ||= node.contains(document.activeElement);
         node.remove();
         nodes.delete(key);
       }
@@ -73,6 +86,7 @@ class Lists {
     }
     const section = place.closest("[data-section]");
     if (section) section.hidden = wanted.size === 0;
+    if (lost) (place.querySelector("[data-focus]") ?? this.root).focus({ preventScroll: true });
   }
 
   // Whoever is on a control of the old element, or has unfolded something in it, stays there.
@@ -83,7 +97,15 @@ class Lists {
     fresh.querySelectorAll("details").forEach((one, n) => {
       if (open[n] !== undefined) one.open = open[n];
     });
-    if (focused) fresh.querySelector(`[data-focus="${focused}"]`)?.focus();
+    const twin = (name) => [fresh, ...fresh.querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === name);
+    for (const was of old.querySelectorAll("[data-focus]")) {
+      const now = twin(was.dataset.focus);
+      if (!now) continue;
+      if (was.classList.contains("hnb-sure")) arm(now);
+      if (was.matches("textarea, [type=text]")) now.value = was.value;
+      if (was.matches("[type=radio]")) now.checked = was.checked;
+    }
+    if (focused) twin(focused)?.focus({ preventScroll: true });
   }
 
   nested(node) {
@@ -125,6 +147,10 @@ class Log {
   show(piece) {
     this.panel.hidden = false;
     if (piece.session !== this.session) {
+      if (!piece.reset && piece.first !== 0) {
+        this.ask({ do: "output" }); // another page has had the lines before these
+        return;
+      }
       this.session = piece.session;
       this.following = true;
       piece.reset = true;
@@ -133,7 +159,10 @@ class Log {
     this.live = piece.live;
     this.panel.querySelector(".hnb-input").hidden = !piece.live;
     if (this.following || piece.reset === "asked") this.put(piece);
-    else this.missed = piece.total - this.total;
+    else {
+      this.missed = piece.total - this.total;
+      this.stale = true; // the last line may have gone on
+    }
     this.say();
   }
 
@@ -155,6 +184,7 @@ class Log {
     for (; this.box.children.length > KEPT; this.first++) this.box.firstChild.remove();
     this.total = piece.total;
     this.missed = 0;
+    this.stale = false;
     if (this.following) this.toEnd();
     if (this.field.value) this.find(null);
   }
@@ -190,7 +220,7 @@ class Log {
   follow(yes) {
     this.following = yes;
     if (yes) {
-      if (this.missed) this.ask({ do: "output" });
+      if (this.stale) this.ask({ do: "output" });
       this.toEnd();
     } else if (this.live) this.ask({ do: "stay" }); // who reads keeps this session, whatever else begins
     this.say();
@@ -273,6 +303,7 @@ class Page {
     el.classList.add("hnb-live");
     el.innerHTML = model.get("frame");
     this.root = el.firstElementChild;
+    this.root.tabIndex = -1; // where the focus goes when what had it is done
     this.lists = new Lists(this.root);
     this.log = this.root.querySelector(".hnb-output") && new Log(this.root.querySelector(".hnb-output"), (o) => this.order(o));
     this.lists.apply(model.get("lists"));
@@ -366,9 +397,17 @@ class Page {
       this.sent.delete(message.number);
     }
     if (message.lists || message.patch) {
+      this.announce();
       this.mark(this.selected);
       this.tick();
     }
+  }
+
+  // Who cannot see the board is told that something waits, once each time that it changes.
+  announce() {
+    const text = this.root.querySelector('[data-list="cards"] > h2')?.textContent ?? "";
+    const place = this.root.querySelector(".hnb-announced");
+    if (place.textContent !== text) place.textContent = text;
   }
 
   mark(session) {
@@ -413,17 +452,9 @@ class Page {
     if (form) form.querySelector(".hnb-told")?.replaceChildren();
   }
 
-  // What cannot be taken back is asked a second time, where the button is.
   press(button) {
-    const sure = button.getAttribute("data-sure");
-    if (sure && !button.classList.contains("hnb-sure")) {
-      const label = button.textContent;
-      button.classList.add("hnb-sure");
-      button.textContent = sure;
-      setTimeout(() => {
-        button.classList.remove("hnb-sure");
-        if (button.isConnected && !button.disabled) button.textContent = label;
-      }, 4000);
+    if (button.dataset.sure && !button.classList.contains("hnb-sure")) {
+      arm(button);
       return;
     }
     button.disabled = true;
@@ -448,7 +479,7 @@ class Page {
     const field = form.querySelector("input");
     const text = field.value;
     field.value = "";
-    this.order({ do: "input", text: text + "\n" }, (answer) => {
+    this.order({ do: "input", session: this.log.session, text: text + "\n" }, (answer) => {
       form.querySelector(".hnb-told").textContent = answer.ok ? "" : answer.text;
       if (!answer.ok) field.value = text;
     });

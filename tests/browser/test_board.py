@@ -58,7 +58,7 @@ def test_a_run_changes_in_place_can_be_looked_into_and_ends_with_its_report(lab:
     lab.open_cells(PLANS, opened(project), RUN)
     lab.run_all()
     board = live(lab, 2)
-    expect(board.get_by_text("2 wait for you")).to_be_visible()
+    expect(board.get_by_role("heading", name="2 wait for you")).to_be_visible()
     node = board.locator(".hnb-node[data-key='02-04']")
     expect(node).to_have_class(re.compile("hnb-failed"))
     expect(board.locator(".hnb-head")).to_contain_text("2 of 9 plans")

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness_nb import Harness
 from harness_nb.errors import JournalBusyError
 from harness_nb.harness.loop_thread import loop_thread
 from harness_nb.notebook import live
+from harness_nb.notebook.displays import scene_of
 from harness_nb.notebook.output import Tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from harness_nb import Harness, Plan
+    from harness_nb import Plan
     from tests.notebook.conftest import Shown
 
 PATIENCE = 60
@@ -163,7 +165,8 @@ def test_choosing_another_session_shows_its_output(
     view.order("hello")
     view.follow()
     eventually(lambda: len(view.fragments("sessions")) == 2)
-    told = view.order("select", plan="01-02")
+    assert view.order("select", plan="01-02")["ok"]
+    told = [one for one in view.sent if "output" in one][-1]
     assert told["output"]["title"] == "01-02"
     assert told["selected"] in view.fragments("sessions")
     run.stop()
@@ -200,15 +203,20 @@ def test_a_view_that_fails_takes_nothing_else_with_it(
     assert run.wait(timeout=PATIENCE).passed
 
 
-def test_a_closed_harness_ends_its_views(harness: Harness, shown: Callable[[Any], Shown]) -> None:
+def test_a_closed_harness_ends_its_views_and_not_what_they_show(
+    harness: Harness, root: Path, shown: Callable[[Any], Shown]
+) -> None:
     session = harness.start_session(command=["sleep", "600"])
     view = shown(session)
     view.order("hello")
     view.follow()
-    session.stop(grace=0)
     harness.close()
-    assert "closed" in view.order("answer", seq=1, verb="approve")["text"] or not view.order("input", text="x")["ok"]
-    assert loop_thread().portal.call(lambda: True)
+    eventually(lambda: "This harness is not open." in "".join(view.fragments("head").values()))
+    assert not view.order("input", text="x\n")["ok"]
+    with Harness(root) as again:
+        still = again.list_sessions()[-1]
+        assert (still.id, still.record.live) == (session.id, True)
+        still.stop(grace=0)
 
 
 def test_a_view_that_cannot_look_for_a_moment_goes_on_afterwards(
@@ -272,7 +280,7 @@ def test_a_page_that_comes_amid_a_change_ends_with_the_newest_state(
 
     def late(**how: Any) -> Any:
         picture = look(**how)
-        if threading.current_thread().name == "second page" or slow.is_set():
+        if slow.is_set():
             slow.clear()
             answered.wait(5)
         return picture
@@ -310,3 +318,47 @@ def test_a_view_without_a_page_is_looked_at_rarely(
     view.order("hello")
     assert len(looks) > 1
     session.stop(grace=0)
+
+
+def test_a_line_typed_at_one_session_goes_to_no_other(harness: Harness, shown: Callable[[Any], Shown]) -> None:
+    """Another page of the same view may have chosen another session meanwhile."""
+    echo = ["sh", "-c", "while read line; do echo got $line; done"]
+    first, second = harness.start_session(command=echo), harness.start_session(command=echo)
+    view = shown(harness)
+    view.order("hello")
+    view.follow()
+    view.order("select", session=second.id)
+    view.order("input", session=first.id, text="secret\n")
+    eventually(lambda: "got secret" in first.output())
+    assert "secret" not in second.output()
+    for one in (first, second):
+        one.stop(grace=0)
+
+
+def test_a_session_that_one_page_chooses_is_shown_whole_in_all(harness: Harness, shown: Callable[[Any], Shown]) -> None:
+    first = harness.start_session(command=["sh", "-c", "echo one; exec sleep 600"])
+    second = harness.start_session(command=["sh", "-c", "echo two; echo lines; exec sleep 600"])
+    view = shown(harness)
+    view.order("hello")
+    view.follow()
+    eventually(lambda: "lines" in second.output())
+    view.order("select", session=second.id)
+    told = [one for one in view.sent if one.get("output", {}).get("session") == second.id][-1]
+    assert "to" not in told
+    assert told["output"]["lines"] == ["two", "lines"]
+    for one in (first, second):
+        one.stop(grace=0)
+
+
+def test_where_nobody_is_there_what_is_saved_follows_too(
+    harness: Harness, asking: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "SAVE_EVERY", 0.3)
+    run = harness.run(plans=[asking()])
+    saved: list[Any] = []
+    portal = loop_thread().portal
+    portal.call(run._twin.harness.keep, live.Live(scene_of(run), save=saved.append).serve)
+    eventually(lambda: any("Which cache?" in one.text for one in saved))
+    assert not saved[-1].ended
+    run.stop()
+    eventually(lambda: saved[-1].ended)
