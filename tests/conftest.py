@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -33,11 +34,22 @@ ROWS = {
 }
 
 _shown: Counter[int] = Counter()
+OWN_FOLDER = pytest.StashKey[Path]()
 
 
-def pytest_configure() -> None:
-    """Keep what notebooks trust out of the home of whoever runs the tests; their kernels inherit this."""
-    os.environ["HARNESS_STATE_DIR"] = tempfile.mkdtemp(prefix="harness-nb-tests-")
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the home and the habits of whoever runs the tests out of them; the kernels that they start inherit this."""
+    folder = config.stash[OWN_FOLDER] = Path(tempfile.mkdtemp(prefix="harness-nb-tests-"))
+    os.environ.pop("HARNESS_UNATTENDED", None)
+    for name in ("HARNESS_STATE_DIR", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
+        os.environ[name] = str(folder / name.lower())
+        (folder / name.lower()).mkdir()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove what ``pytest_configure`` made, unless it never came to that."""
+    if OWN_FOLDER in config.stash:
+        shutil.rmtree(config.stash[OWN_FOLDER], ignore_errors=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

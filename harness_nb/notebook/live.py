@@ -223,6 +223,7 @@ class Live:
     async def _heard(self, order: dict[str, Any]) -> dict[str, Any] | None:
         """Do an order; a page that was forgotten meanwhile gets everything anew."""
         page = str(order.get("page"))
+        self._harness.changes  # noqa: B018 — an error when it is closed
         if page in self._pages:
             self._pages[page] = anyio.current_time()
         elif order.get("do") == "here":

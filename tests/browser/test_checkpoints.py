@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
+from harness_nb.harness import current_user
 from harness_nb.store import Store
 from tests.browser.asking import ONE_QUESTION, answers, card, choose, live, opened, settled
 
@@ -54,7 +55,7 @@ def test_each_kind_of_question_has_a_form_that_fits_and_the_answer_reaches_the_w
     lab.open_cells(KINDS, provide, "run = h.run(plans=plans, max_parallel=6)\nrun")
     lab.run_all()
     out = live(lab, 2)
-    expect(out.get_by_text("6 wait for you")).to_be_visible()
+    expect(out.get_by_role("heading", name="6 wait for you")).to_be_visible()
     assert lab.accessibility_faults(".hnb-live") == []
     lab.theme("dark")
     assert lab.accessibility_faults(".hnb-live") == []
@@ -200,7 +201,9 @@ def test_what_one_tab_or_a_shell_answers_the_others_show(lab: Lab, another: Lab,
     for page in (lab, another):
         for cell in (2, 3):
             expect(card(live(page, cell), "Which cache")).to_have_count(0)
-            expect(settled(live(page, cell), "Which cache")).to_contain_text("Redis, by root through the notebook")
+            expect(settled(live(page, cell), "Which cache")).to_contain_text(
+                f"Redis, by {current_user()} through the notebook"
+            )
 
     expect(card(live(lab, 2), "Which queue")).to_be_visible()
     with closing(Store(project)) as store:
@@ -209,6 +212,8 @@ def test_what_one_tab_or_a_shell_answers_the_others_show(lab: Lab, another: Lab,
     subprocess.run([*respond, "--project", str(project)], check=True, timeout=60, capture_output=True)
     for page in (lab, another):
         expect(card(live(page, 2), "Which queue")).to_have_count(0)
-        expect(settled(live(page, 2), "Which queue")).to_contain_text("SQLite, by root through the command line")
+        expect(settled(live(page, 2), "Which queue")).to_contain_text(
+            f"SQLite, by {current_user()} through the command line"
+        )
     lab.expect_no_faults()
     another.expect_no_faults()

@@ -12,7 +12,19 @@ from harness_nb import Harness
 from tests.notebooks.save import NOTEBOOKS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def no_service_stays(tmp_path: Path) -> Iterator[None]:
+    """A runbook that ends before its last cells leaves its service running; that is what an incident wants."""
+    yield
+    for record in tmp_path.rglob("*-incident"):
+        with Harness(record) as h:
+            for session in h.list_sessions("running"):
+                session.stop()
+    assert services_in(tmp_path) == []
 
 
 def run(folder: Path, **parameters: Any) -> Any:
@@ -79,6 +91,3 @@ def test_where_nothing_is_stuck_nothing_is_touched(tmp_path: Path) -> None:
     with Harness(tmp_path / "orders-incident") as h:
         assert list(h.frames.sessions()["plan_id"].dropna()) == ["01-01"]
         assert h.frames.messages(type="decision_needed").empty
-        for session in h.list_sessions("running"):
-            session.stop()
-    assert services_in(tmp_path) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import pairwise
 from typing import Any
@@ -59,3 +60,10 @@ def test_our_own_words_stand_in_italics_where_they_are_explained_before_prose_us
     for word in JARGON:
         first = re.search(rf".?\b{word}\b", told, flags=re.IGNORECASE)
         assert first is None or first[0].startswith("*"), told[max(0, first.start() - 40) : first.end() + 40]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_saved_output_has_a_terminals_control_codes(name: str) -> None:
+    """Readers without a terminal, GitHub among them, would see them as rubbish."""
+    outputs = [one for cell in read(name).cells for one in cell.get("outputs", [])]
+    assert "\\u001b" not in json.dumps(outputs)
