@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +48,7 @@ def edit_document(path: Path, edit: Callable[[str], str], *, missing: str | None
         OSError: the file cannot be read or its folder cannot be written.
     """
     target = Path(os.path.realpath(path))
+    _sweep(target)
     old = _text_of(target, missing)
     while (new := edit(old)) != old:
         with _written_beside(target, new) as temporary:
@@ -76,6 +78,7 @@ def create_document(path: Path, text: str) -> bool:
         OSError: the folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     with _written_beside(path, text) as temporary:
         temporary.chmod(_NEW_FILE_MODE)
         try:
@@ -97,9 +100,29 @@ def _create_exclusively(path: Path, text: str) -> bool:
     return True
 
 
+def _sweep(path: Path) -> None:
+    """Remove what a process left beside a document that was killed while it wrote."""
+    draft = re.compile(rf"\.{re.escape(path.name)}\.(\d+)-\w+\.tmp")
+    with contextlib.suppress(OSError), os.scandir(path.parent) as beside:
+        for one in beside:
+            if (found := draft.fullmatch(one.name)) and _is_dead(int(found[1])):
+                Path(one.path).unlink(missing_ok=True)
+
+
+def _is_dead(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
 @contextlib.contextmanager
 def _written_beside(path: Path, text: str) -> Iterator[Path]:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    prefix = f".{path.name}.{os.getpid()}-"
+    descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
