@@ -14,6 +14,7 @@ import pytest
 
 from harness_nb.cli.lab import copy_notebooks, lab_command
 from tests.cli.conftest import Program
+from tests.installing import pip_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +108,7 @@ def test_no_browser_is_opened_where_nobody_is_at_a_terminal(monkeypatch: pytest.
 @pytest.mark.timeout(240)
 def test_the_wheel_brings_every_notebook(tmp_path: Path) -> None:
     root = QUICKSTART.parents[1]
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(tmp_path / "site"), str(root)]
+    command = [*pip_for(sys.executable), "install", "-q", "--no-deps", "--target", str(tmp_path / "site"), str(root)]
     subprocess.run(command, check=True, timeout=200, capture_output=True)
     packed = {path.name: path for path in (tmp_path / "site" / "harness_nb" / "_notebooks").iterdir()}
     assert packed.keys() == {path.name for path in QUICKSTART.parent.glob("*.ipynb")}

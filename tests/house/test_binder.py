@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.installing import pip_for
+
 ROOT = Path(__file__).resolve().parents[2]
 BINDER = ROOT / "binder"
 PATIENCE = 400
@@ -46,7 +48,7 @@ def test_what_binder_installs_is_enough_to_run_the_quickstart(tmp_path: Path, en
         return done.stdout
 
     run(_python(), "-m", "venv", "--without-pip", tmp_path / "venv")
-    run(sys.executable, "-m", "pip", "--python", python, "install", "-q", "-r", "binder/requirements.txt")
+    run(*pip_for(python), "install", "-q", "-r", "binder/requirements.txt")
     notebook = tmp_path / "opened" / "quickstart.ipynb"
     run(
         python, "-m", "nbconvert", "--to", "notebook", "--execute", "notebooks/quickstart.ipynb",
