@@ -406,10 +406,9 @@ class Harness(Displayed):
         Raises: TimeoutError, SessionNotFoundError, UnknownStateError; UnansweredQuestionError where nobody is there and
         one of the sessions asks what no policy answers, unless ``states`` has ``checkpoint``.
         """
-        with waiting(self._twin):
-            change: StateChange = _call(
-                self._twin.wait_for_state, session_ids=session_ids, states=states, timeout=timeout, cursor=cursor
-            )
+        change: StateChange = _call(
+            self._twin.wait_for_state, session_ids=session_ids, states=states, timeout=timeout, cursor=cursor
+        )
         return change
 
     # --- questions ---------------------------------------------------------------------------
