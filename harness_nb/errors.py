@@ -124,9 +124,8 @@ class MessageNotFoundError(HarnessError):
 class AlreadyAnsweredError(HarnessError):
     """A question was answered before; the first answer holds."""
 
-    def __init__(self, message_id: str, *, actor: str | None, door: str | None, at: str, what: str) -> None:
+    def __init__(self, message_id: str, *, actor: str | None, door: str | None, by: str, at: str, what: str) -> None:
         self.actor, self.door = actor, door
-        by = f"{actor or 'somebody'} through {door or 'a file'}"
         super().__init__(f"Message {message_id} was already answered by {by} at {at}: {what}. That answer holds.")
 
 

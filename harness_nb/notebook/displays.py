@@ -106,7 +106,7 @@ def _view(scene: Scene, of: str, live: Live, *, reachable: bool) -> View:
         portal.start_task_soon(live.obey, order)
 
     picture = scene.look(live=True, reachable=reachable)
-    return View(scene.frame.html(of), picture.lists, on_order=take, reachable=reachable)
+    return View(scene.frame.html(of), picture.lists, on_order=take)
 
 
 def _display(bundle: dict[str, Any], *, display_id: str | None = None, update: bool = False) -> None:

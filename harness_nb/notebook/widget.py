@@ -32,12 +32,9 @@ class View(anywidget.AnyWidget):
 
     frame = traitlets.Unicode("").tag(sync=True)
     lists = traitlets.Dict({}).tag(sync=True)
-    reachable = traitlets.Bool(default_value=True).tag(sync=True)
 
-    def __init__(
-        self, frame: str, lists: Lists, *, on_order: Callable[[dict[str, Any]], None], reachable: bool
-    ) -> None:
-        super().__init__(frame=frame, lists=lists, reachable=reachable)
+    def __init__(self, frame: str, lists: Lists, *, on_order: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__(frame=frame, lists=lists)
         self._on_order = on_order
         self.on_msg(self._take_order)
         # A click is to be handled where the page sent it, a subshell, and not behind the cell that runs now.

@@ -47,12 +47,6 @@ class PlanGraph:
         """Return all plans that must be complete before this one starts, declared and implied."""
         return self.declared[plan_id] | self.implied[plan_id]
 
-    def dependants_of(self, plan_id: str) -> frozenset[str]:
-        """Return all plans that directly or indirectly wait for this one."""
-        import networkx as nx
-
-        return frozenset(nx.descendants(self.graph, plan_id)) - {plan_id}
-
     def held(self, completed: Collection[str] = ()) -> dict[str, str]:
         """Return the plans that cannot start until a document is mended, each with the reason.
 

@@ -23,7 +23,8 @@ _DOORS = {"cli": "the command line", "python": "Python", "file": "a file", "mcp"
 
 def through(actor: str | None, door: str | None) -> str:
     """Return the door that somebody came by as a clause, nothing where it says no more than the name."""
-    return f" through {_DOORS.get(door, f'the {door}')}" if door and door != actor else ""
+    way = _DOORS.get(door, f"the {door}") if door else ""
+    return f" through {way}" if way and actor not in (door, way) else ""
 
 
 def message_text(kind: str, payload: Mapping[str, Any]) -> str:

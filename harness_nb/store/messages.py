@@ -27,7 +27,7 @@ from harness_nb.protocol.messages import (
     require_known_keys,
 )
 from harness_nb.protocol.records import MessageRecord, SessionRecord
-from harness_nb.protocol.wording import message_text
+from harness_nb.protocol.wording import message_text, through
 
 if TYPE_CHECKING:
     import sqlite3
@@ -266,6 +266,7 @@ def already_answered(message_id: str, earlier: MessageRecord) -> AlreadyAnswered
         message_id,
         actor=earlier.actor,
         door=earlier.door,
+        by=f"{earlier.actor or 'somebody'}{through(earlier.actor, earlier.door)}",
         at=format_timestamp(earlier.timestamp),
         what=summary_of(earlier),
     )

@@ -142,7 +142,7 @@ def test_a_question_answered_twice_tells_who_was_first(shell: Shell, begin: Begi
     second = shell("respond", asked, "--option", "blue", "--project", "p")
     assert_one_sentence(second)
     assert "was already answered by " in second.err
-    assert " through cli at " in second.err
+    assert " through the command line at " in second.err
     assert second.err.endswith("Red. That answer holds.\n")
 
 

@@ -179,7 +179,7 @@ def test_the_first_answer_holds_and_the_losers_values_go_nowhere(
     """A second answer is told who was faster, and nothing that it brought is handed out."""
     session, question = asking
     question.reject("not today")
-    with pytest.raises(AlreadyAnsweredError, match=r"already answered by .* through python at .*: not given"):
+    with pytest.raises(AlreadyAnsweredError, match=r"already answered by .* through Python at .*: not given"):
         question.approve()
     payload = {"found": True, "credentials": {"DATABASE_URL": SECRET}}
     with pytest.raises(AlreadyAnsweredError):

@@ -132,7 +132,7 @@ class TestAnsweringByHand:
         assert (stored.actor, stored.door) == ("bob", "file")
         assert [one.id for one in store.messages.pending()] == ["q1"]
         assert folder.response.exists()  # for the worker to take
-        with pytest.raises(AlreadyAnsweredError, match=r"by bob through file at .*: done by bob"):
+        with pytest.raises(AlreadyAnsweredError, match=r"by bob through a file at .*: done by bob"):
             answer(store, "q2")
 
     def test_without_an_id_it_answers_the_oldest_question_once(self, store: Store, folder: SessionFolder) -> None:
@@ -147,7 +147,7 @@ class TestAnsweringByHand:
         ask_by_file(store, folder, "q1")
         put(folder.response, {"inResponseTo": "q1", "actionCompleted": True, "notes": "by hand"})
         take(folder)
-        with pytest.raises(AlreadyAnsweredError, match="through file"):
+        with pytest.raises(AlreadyAnsweredError, match="answered by a file at"):
             answer(store, "q1")
         assert not folder.response.exists()
         stored = store.messages.answer_to("q1")
@@ -262,7 +262,7 @@ def test_a_file_that_comes_between_looking_and_answering_wins(
             return found
 
         monkeypatch.setattr(store.messages, "question_for", meanwhile)
-        with pytest.raises(AlreadyAnsweredError, match="through file"):
+        with pytest.raises(AlreadyAnsweredError, match="answered by a file at"):
             answer(store, question)
         stored = store.messages.answer_to(question)
         assert stored is not None

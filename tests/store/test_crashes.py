@@ -279,6 +279,6 @@ def test_an_answer_that_lay_there_when_its_process_was_killed_counts(tmp_path: P
     assert dead.returncode == -signal.SIGKILL
     assert store.messages.get("q1").status == "pending"
     assert take(folder)["notes"] == "from the dead"
-    with pytest.raises(AlreadyAnsweredError, match="by ada through notebook"):
+    with pytest.raises(AlreadyAnsweredError, match="by ada through the notebook"):
         store.questions.answer(reply("q1"), actor="bob", door="cli")
     store.close()

@@ -235,7 +235,7 @@ class TestMessages:
             store.questions.answer(reply("q", "verification_result", {"verified": True}), actor="bob", door="cli")
         when = first.to_wire()["timestamp"]
         assert str(caught.value) == (
-            f"Message q was already answered by ada through notebook at {when}: not passed: too dark. "
+            f"Message q was already answered by ada through the notebook at {when}: not passed: too dark. "
             "That answer holds."
         )
         assert (caught.value.actor, caught.value.door) == ("ada", "notebook")
