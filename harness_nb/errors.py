@@ -393,6 +393,13 @@ class UnansweredQuestionError(HarnessError):
         )
 
 
+class UnsafeTokenFileError(HarnessError):
+    """A file that should hold a secret token holds none, or lets others read it."""
+
+    def __init__(self, path: Path, problem: str, remedy: str) -> None:
+        super().__init__(f"The token in {path} cannot be used: {problem}. Run: {remedy}")
+
+
 class UnknownStateError(HarnessError, ValueError):
     """A session's state was named by a word that sessions do not have."""
 

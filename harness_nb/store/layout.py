@@ -102,6 +102,11 @@ class SessionFolder:
         """How the worker's process ended, written by the shim."""
         return self.path / "exit.json"
 
+    @property
+    def token(self) -> Path:
+        """What the session's worker shows to be heard as this session, readable by its owner alone."""
+        return self.path / "token"
+
     def asked_copy(self, message_id: str) -> Path:
         """Where a question is kept."""
         return self.asked / f"{file_stem(message_id)}.json"
@@ -168,6 +173,10 @@ class Layout:
     def sessions(self) -> Path:
         """One folder per session."""
         return self.folder / "sessions"
+
+    def door_token(self, door: str) -> Path:
+        """What a client shows to be let in by a door that listens on a port: ``mcp`` or ``dashboard``."""
+        return self.folder / f"{door}.token"
 
     def session(self, session_id: str) -> SessionFolder:
         """Return the files of one session."""
