@@ -30,6 +30,7 @@ from harness_nb.harness.state import (
     sync_state,
     write_quick_state,
 )
+from harness_nb.harness.watching import Watch
 from harness_nb.orchestrator import Desk, ask
 from harness_nb.orchestrator.attempts import task_message
 from harness_nb.orchestrator.restore import choose_worker
@@ -272,39 +273,47 @@ class AsyncHarness:
         one of the sessions asks what no policy answers, unless ``states`` has ``checkpoint``.
         """
         alone = self.answering.notice() is False
+        watch = await self._watch(session_ids, states, cursor, alone=alone)
+        with _patience(timeout, "no session changed as asked"):
+            return await watch.next()
+
+    async def next_change(
+        self,
+        *,
+        session_ids: Iterable[str] | None = None,
+        states: Iterable[str] | None = None,
+        timeout: float | None = None,
+        cursor: int | None = None,
+    ) -> StateChange:
+        """Do what ``wait_for_state`` does for a program that waits again and again: time brings an empty change.
+
+        Its cursor always leads on, so that nothing between two calls is missed. Questions end no such wait.
+
+        Raises: SessionNotFoundError, UnknownStateError.
+        """
+        watch = await self._watch(session_ids, states, cursor, alone=False)
+        with anyio.move_on_after(timeout):
+            return await watch.next()
+        return StateChange(sessions=(), cursor=watch.cursor)
+
+    async def _watch(
+        self,
+        session_ids: Iterable[str] | None,
+        states: Iterable[str] | None,
+        cursor: int | None,
+        *,
+        alone: bool,
+    ) -> Watch:
         wanted_ids, wanted_states = names_of(session_ids), states_of(states)
-        since = cursor if cursor is not None else 0 if wanted_states else await self._last_event()
-
-        def look() -> StateChange:
-            last = self.store.events.last  # before the sessions: what changes in between is found once more, not lost
-            changed = self.store.sessions.select(since=since)
-            found = [
-                one
-                for one in changed
-                if (wanted_ids is None or one.id in wanted_ids)
-                and (wanted_states is None or one.state in wanted_states)
-            ]
-            cursor = max([last, *(one.revision for one in changed)])
-            return StateChange(sessions=tuple(found), cursor=cursor)
-
-        def require_answers() -> None:
-            pending = self.store.messages.pending()
-            self.answering.require_answers(one for one in pending if wanted_ids is None or one.session_id in wanted_ids)
-
         for session_id in wanted_ids or ():
             record = await anyio.to_thread.run_sync(self.store.sessions.get, session_id)
             if record.live and record.run_id is None:
                 self.answer_for(session_id)
-        changed = self.changes.next
-        change = await anyio.to_thread.run_sync(look)  # also where there is no time at all
-        with _patience(timeout, "no session changed as asked"):
-            while not change.sessions:
-                if alone and "checkpoint" not in (wanted_states or ()):
-                    await anyio.to_thread.run_sync(require_answers)
-                await changed.wait()
-                changed = self.changes.next
-                change = await anyio.to_thread.run_sync(look)
-        return change
+        since = cursor if cursor is not None else 0 if wanted_states else await self._last_event()
+        require = self.answering.require_answers if alone and "checkpoint" not in (wanted_states or ()) else None
+        watch = Watch(self.host, wanted_ids, wanted_states, since, require)
+        await watch.look()  # also where there is no time at all
+        return watch
 
     async def _last_event(self) -> int:
         return await anyio.to_thread.run_sync(lambda: self.store.events.last)
@@ -351,12 +360,9 @@ class AsyncHarness:
             assert project is not None
             assert found is not None
             session = self.store.sessions.get(session_id)
-            message = task_message(self.store.new_id(), session, found, project.spec_dir, context, self.store.clock())
-            ready = self.store.messages.pending(session_id, ["session_ready"])
-            if ready:
-                answer = message.model_copy(update={"in_response_to": ready[0].id})
-                return self.store.questions.answer(answer, actor=self.actor, door=self.door)
-            return self.store.messages.send(message, actor=self.actor, door=self.door)
+            task = task_message(self.store.new_id(), session, found, project.spec_dir, context, self.store.clock())
+            given = task.payload.to_wire()
+            return self.desk.respond(task.type, session_id, given, actor=self.actor, door=self.door)
 
         return await self.announced(assign)
 

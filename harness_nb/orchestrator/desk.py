@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from harness_nb.credentials import CredentialProvider, Redactor
-from harness_nb.errors import CredentialsNotFoundError, InvalidMessageError, MessageNotFoundError
+from harness_nb.errors import CredentialsNotFoundError, MessageNotFoundError
 from harness_nb.orchestrator import answers
 from harness_nb.protocol.messages import UNASKED, OrchestratorMessage, parse_orchestrator_message, require_known_keys
 from harness_nb.sessions import ask_shim
@@ -59,8 +59,11 @@ class Desk:
     ) -> MessageRecord:
         """Send a worker a message: the answer to a question, or a task, an abort or a verdict unasked.
 
+        A task answers the ``session_ready`` that waits for one. Credentials that are ``found`` and come without values
+        are looked up here. Values go to the session's shim.
+
         Raises: UnknownMessageTypeError, InvalidMessageError, MessageNotFoundError, WrongAnswerTypeError,
-        UnknownOptionError, AlreadyAnsweredError, QuestionExpiredError, ShimFailedError.
+        UnknownOptionError, AlreadyAnsweredError, QuestionExpiredError, CredentialsNotFoundError, ShimFailedError.
         """
         message = parse_orchestrator_message(
             {
@@ -73,17 +76,27 @@ class Desk:
             }
         )
         require_known_keys(message)
-        if in_response_to is None and message.type not in UNASKED:
-            raise MessageNotFoundError("(no inResponseTo)", session_id)
-        if in_response_to is not None:
-            self.store.messages.question_for(message)  # a wrong answer must not hand over credentials
-        message = self._stage(message, actor, door)
         if in_response_to is None:
+            message = self._addressed(message)
+        if message.in_response_to is None:
             record = self.store.messages.send(message, actor=actor, door=door)
         else:
+            question = self.store.messages.question_for(message)  # a wrong answer must not hand over credentials
+            message = self._stage(self._with_values(message, question), actor, door)
             record = self.store.questions.answer(message, actor=actor, door=door)
         self.store.ring()
         return record
+
+    def _addressed(self, message: OrchestratorMessage) -> OrchestratorMessage:
+        """Return an unasked message as the answer that it is where the worker waits for just that."""
+        if message.type not in UNASKED:
+            raise MessageNotFoundError("(no inResponseTo)", message.session_id)
+        waits: list[MessageRecord] = []
+        if message.type == "assign_task":
+            waits = self.store.messages.pending(message.session_id, ["session_ready"])
+        elif message.type == "abort_task":  # to a worker that waits for a file nothing else would tell
+            waits = [one for one in self.store.messages.pending(message.session_id) if one.asked_by == "file"]
+        return message.model_copy(update={"in_response_to": waits[0].id}) if waits else message
 
     def settle(self, question: MessageRecord, answer: Answer, *, actor: str, door: str) -> MessageRecord:
         """Answer a question with a payload from ``answers``.
@@ -143,18 +156,27 @@ class Desk:
             str(payload.get("service", "")), payload.get("envVars") or None, payload.get("context") or None
         )
 
-    def _stage(self, message: OrchestratorMessage, actor: str, door: str) -> OrchestratorMessage:
-        if message.type != "credentials_provided":
+    def _with_values(self, message: OrchestratorMessage, question: MessageRecord) -> OrchestratorMessage:
+        """Look up what an answer hands over by reference."""
+        if message.type != "credentials_provided" or message.payload.credentials or not message.payload.found:
             return message
-        own_process = self.store.sessions.get(message.session_id).worker == "python"  # it can look them up itself
-        if not message.payload.credentials:
-            if message.payload.found and not own_process:
-                problem = "found is true, but no value came with it (a plain approval looks the values up)"
-                raise InvalidMessageError(message.type, problem)
+        if self._is_own_process(message.session_id):
+            return message
+        result = self._look_up(question)
+        if not result.found:
+            raise CredentialsNotFoundError(str(question.payload.get("service")), result.error, result.instructions)
+        found = {"credentials": result.credentials, "env_vars": tuple(result.credentials), "source": result.source}
+        return message.model_copy(update={"payload": message.payload.model_copy(update=found)})
+
+    def _is_own_process(self, session_id: str) -> bool:
+        return self.store.sessions.get(session_id).worker == "python"  # it can look them up itself
+
+    def _stage(self, message: OrchestratorMessage, actor: str, door: str) -> OrchestratorMessage:
+        if message.type != "credentials_provided" or not message.payload.credentials:
             return message
         values = {name: _plain(value) for name, value in message.payload.credentials.items()}
         self.redact.add(values)
-        if not own_process:
+        if not self._is_own_process(message.session_id):
             folder = self.store.layout.session(message.session_id)
             unmasked = ask_shim(folder, do="grant", id=message.id, values=values).get("unmasked")
             if unmasked:

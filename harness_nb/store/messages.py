@@ -105,10 +105,13 @@ class Messages:
             return self._insert(unasked, "out", "pending", actor=actor, door=door)
 
     def take(self, session_id: str, question_id: str | None = None) -> MessageRecord | None:
-        """Hand the worker the answer to a question, or else the oldest message it has not had; None for nothing."""
+        """Hand the worker the answer to a question, or else the oldest message it has not had; None for nothing.
+
+        An abort that came unasked is for whoever waits, and a task that came early for whoever said to be ready.
+        """
         with self._journal.write() as connection:
             if question_id is not None:
-                found = self.answer_to(question_id, session_id)
+                found = self.answer_to(question_id, session_id) or self._instead_of_answer(question_id, session_id)
             else:
                 found = next(iter(self._open(session_id, "out", limit=1)), None)
             if found is None or found.session_id != session_id:
@@ -118,6 +121,12 @@ class Messages:
                 "UPDATE messages SET status = 'responded', data = ? WHERE seq = ?", (_json(taken), found.seq)
             )
             return taken
+
+    def _instead_of_answer(self, question_id: str, session_id: str) -> MessageRecord | None:
+        asked = self.find(question_id, session_id)
+        lawful = {"abort_task", ANSWERS["session_ready"]} if asked and asked.type == "session_ready" else {"abort_task"}
+        untaken = (one for one in self._open(session_id, "out") if one.in_response_to is None)
+        return next((one for one in untaken if one.type in lawful), None)
 
     def question_for(self, message: OrchestratorMessage) -> MessageRecord:
         """Return the open question that a message lawfully answers.

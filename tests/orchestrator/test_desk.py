@@ -133,12 +133,24 @@ def test_a_key_that_the_message_does_not_have_is_refused_by_name(harness: Harnes
     assert files_that_hold(harness.root, b"s3cr3t-value") == []
 
 
-def test_a_yes_without_a_value_is_refused(harness: Harness, asking: Asking) -> None:
+@pytest.mark.row(1, 2)
+def test_a_yes_without_values_is_looked_up_here(harness: Harness, asking: Asking, secrets: Path) -> None:
+    """So an orchestrator provides credentials by reference, and never sees a value."""
+    session, question = asking
+    payload = {"service": "postgres", "found": True}
+    stored = harness.respond("credentials_provided", session.id, payload, in_response_to=question.id)
+    assert given(session)
+    assert (stored.payload["credentials"], stored.payload["envVars"]) == ({}, ["DATABASE_URL"])
+    assert files_that_hold(harness.root, b"s3cr3t-value") == []
+
+
+@pytest.mark.row(1)
+def test_a_yes_without_values_that_are_nowhere_is_no_answer(harness: Harness, asking: Asking, secrets: Path) -> None:
     """The worker would be told that it has what it has not."""
     session, question = asking
-    payload = {"service": "postgres", "found": True, "credentials": {}}
-    with pytest.raises(InvalidMessageError, match=r"found is true, but no value came with it"):
-        harness.respond("credentials_provided", session.id, payload, in_response_to=question.id)
+    (secrets / "postgres-production.env").unlink()
+    with pytest.raises(CredentialsNotFoundError, match=r"question stays open"):
+        harness.respond("credentials_provided", session.id, {"found": True}, in_response_to=question.id)
     assert [one.id for one in harness.get_pending()] == [question.id]
 
 
