@@ -26,7 +26,7 @@ def end_session(folder: Path, name: str, *, grace: float) -> None:
         pass
 
     async def end() -> SessionRecord:
-        async with AsyncHarness(project_root(folder), door=DOOR) as harness:
+        async with AsyncHarness(project_root(folder), door=DOOR, judges=False) as harness:
             return await harness.end_session(session.id, grace=grace)
 
     record = anyio.run(end)

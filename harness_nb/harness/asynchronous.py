@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,9 +23,11 @@ from harness_nb.harness.arguments import (
     states_of,
 )
 from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession, _patience, only
+from harness_nb.harness.lone_sessions import LoneSessions
 from harness_nb.harness.runs import options_of, prepare_run
 from harness_nb.harness.state import (
     open_project,
+    publish_state,
     read_state,
     roadmap_without_frontmatter,
     sync_state,
@@ -72,7 +75,8 @@ class AsyncHarness:
 
     ``policies`` answer what is asked here: by ``ask()``, by sessions that were started or are waited for here, and in
     runs. A run's own come before them, those of ``config.yaml`` after them. ``attended`` is whether somebody is there
-    to be asked; without it, it is looked for at each call (see ``attendance``).
+    to be asked; without it, it is looked for at each call (see ``attendance``). ``judges`` is whether tries at plans
+    that belong to no run are judged here once they end; who only watches and answers leaves that to others.
 
     Raises: ProjectNotFoundError, NotAFolderError, UnwritableFolderError, JournalDamagedError, UnusableArgumentError.
     """
@@ -87,6 +91,7 @@ class AsyncHarness:
         actor: str | None = None,
         policies: Sequence[Policy] = (),
         attended: bool | None = None,
+        judges: bool = True,
     ) -> None:
         root = Path(project).expanduser().resolve()
         if not root.is_dir():
@@ -99,6 +104,7 @@ class AsyncHarness:
         self.desk = Desk(self.store, credentials)
         self._tasks: TaskGroup | None = None
         self._run: AsyncRun | None = None
+        self._judges = judges
         self._failure: Exception | None = None
         self.answering = Answering(self.host, self.desk, lambda: self._run, policies=policies, told=attended)
         if trust:
@@ -110,6 +116,8 @@ class AsyncHarness:
         self._failure = None
         self.answering.begin_anew()
         await tasks.start(self._serve)
+        if self._judges:
+            tasks.start_soon(LoneSessions(self.host, self.desk, self.answer_for).serve)
         return self
 
     async def _serve(self, *, task_status: TaskStatus[None]) -> None:
@@ -185,6 +193,8 @@ class AsyncHarness:
             if found is not None and project is not None:
                 message = task_message(self.store.new_id(), session, found, project.spec_dir, None, self.store.clock())
                 self.store.messages.send(message, actor=self.actor, door=self.door)
+                with suppress(OSError):  # before the worker starts, so that others find its files among the active ones
+                    publish_state(self.store, project)
 
         await self._host.start(
             session, assignment, env=env, credentials=env_credentials, before_launch=assign,

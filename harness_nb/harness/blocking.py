@@ -226,7 +226,8 @@ class Harness(Displayed):
     runs. A run's own come before them, those of ``config.yaml`` after them; given again they replace the earlier ones,
     for what is asked from then on and not for a run that goes on. With somebody there, those without ``after`` leave
     a question to them; with nobody there (nbval, nbclient, papermill, ``HARNESS_UNATTENDED=1``), what no policy answers
-    ends the waiting with an UnansweredQuestionError.
+    ends the waiting with an UnansweredQuestionError. ``judges`` is whether tries at plans that belong to no run are
+    judged here once they end.
 
     Raises: ProjectNotFoundError, NotAFolderError, UnwritableFolderError, JournalDamagedError, UnusableArgumentError.
     """
@@ -243,6 +244,7 @@ class Harness(Displayed):
         credentials: CredentialProvider | None = None,
         door: str = "python",
         policies: Sequence[Policy] | None = None,
+        judges: bool = True,
     ) -> Self:
         """Return the harness of this project, opened once per process."""
         root = Path(project).expanduser().resolve()
@@ -253,7 +255,7 @@ class Harness(Displayed):
                 found = None
             if found is None or found._served.done():
                 found = super().__new__(cls)
-                found._start(root, credentials, door)
+                found._start(root, credentials, door, judges=judges)
             elif not isinstance(found, cls):
                 problem = f"it is open already, as a {type(found).__name__} and not as a {cls.__name__}"
                 raise UnusableArgumentError("project", problem, "Close that one first, with its close()")
@@ -267,10 +269,10 @@ class Harness(Displayed):
             found.trust()
         return found
 
-    def _start(self, root: Path, credentials: CredentialProvider | None, door: str) -> None:
+    def _start(self, root: Path, credentials: CredentialProvider | None, door: str, *, judges: bool) -> None:
         self.root = root
         ready = threading.Event()
-        self._twin = AsyncHarness(root, credentials=credentials, door=door)
+        self._twin = AsyncHarness(root, credentials=credentials, door=door, judges=judges)
         self._closing: anyio.Event | None = None
 
         async def serve() -> None:

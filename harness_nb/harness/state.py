@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness_nb.errors import UnknownWorkerError
-from harness_nb.orchestrator.progress import dependency_graph
+from harness_nb.orchestrator.progress import PlanProgress, Publisher, dependency_graph
 from harness_nb.orchestrator.restore import choose_worker
 from harness_nb.plans import load_project, write_roadmap
 from harness_nb.protocol.state import PhaseState, PlanInfo, ProjectState
@@ -29,7 +29,7 @@ def open_project(store: Store) -> Project:
 def read_state(store: Store, project: Project | None = None) -> ProjectState:
     """Return what is known of the project now; its documents are read, unless ``project`` is what they say."""
     project = project or open_project(store)
-    newest = _newest_attempts(store)
+    newest = newest_attempts(store)
     unfinished = store.runs.unfinished()
     held = _held(project, (unfinished.options.worker if unfinished else None) or store.config().worker)
     plans = tuple(_plan_info(project, plan, newest.get(plan.id), held) for plan in project.plans)
@@ -64,6 +64,29 @@ def sync_state(store: Store, *, actor: str, door: str) -> ProjectState:
     return state
 
 
+def publish_state(store: Store, project: Project | None = None) -> None:
+    """Show where everything stands in the graph, the active files and the roadmap's quick state.
+
+    While somebody runs the project's plans those are left alone: a run keeps them up to date.
+
+    Raises: OSError, where one of them cannot be written.
+    """
+    with store.writing_views():  # read inside as well, so that of two only the newer state stays
+        if is_held(store.layout.lease):
+            return
+        project = project or open_project(store)
+        attempts = newest_attempts(store)
+        infos = {info.id: info for info in read_state(store, project).plans}
+        Publisher(store, project).show(
+            {
+                plan.id: PlanProgress(
+                    plan, state=infos[plan.id].state, attempts=[attempts[plan.id]] if plan.id in attempts else []
+                )
+                for plan in project.plans
+            }
+        )
+
+
 def write_quick_state(store: Store, values: dict[str, Any], *, insert: bool) -> bool:
     """Set keys of ``ROADMAP.md``'s frontmatter; ``phase`` and ``plan`` are short for the current ones."""
     project = open_project(store)
@@ -94,9 +117,9 @@ def _held(project: Project, worker: str | None) -> dict[str, str]:
     return refused | project.held
 
 
-def _newest_attempts(store: Store) -> dict[str, SessionRecord]:
-    attempts = (one for one in store.sessions.select() if one.plan_id and one.worker != "python")
-    return {str(one.plan_id): one for one in attempts}
+def newest_attempts(store: Store) -> dict[str, SessionRecord]:
+    """Return the newest try at each plan."""
+    return {str(one.plan_id): one for one in store.sessions.select() if one.is_attempt}
 
 
 def _plan_info(project: Project, plan: Plan, attempt: SessionRecord | None, held: dict[str, str]) -> PlanInfo:
@@ -118,7 +141,7 @@ def _plan_info(project: Project, plan: Plan, attempt: SessionRecord | None, held
             verified=attempt.verdict == "passed",
             reason=None if done else attempt.reason or "verification failed",
         )
-    if attempt is not None and attempt.run_id is not None:
+    if attempt is not None:
         state = "verifying" if attempt.state == "completed" else "failed"
         return info.replace(state=state, reason=attempt.reason, verified=False)
     if plan.id in project.completed:

@@ -17,7 +17,7 @@ from harness_nb.protocol.report import CheckResult, Report
 from harness_nb.sessions.launch import tool_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from harness_nb.orchestrator.desk import Desk
@@ -30,13 +30,24 @@ if TYPE_CHECKING:
 
 
 class Judge:
-    """Verifies plans and phases of one run."""
+    """Verifies plans and phases of one run, or attempts that belong to none.
 
-    def __init__(self, host: SessionHost, desk: Desk, project: Project, run_id: str) -> None:
+    ``on_ask`` is told the session of each question to a person before it is asked.
+    """
+
+    def __init__(
+        self,
+        host: SessionHost,
+        desk: Desk,
+        project: Project,
+        run_id: str | None = None,
+        on_ask: Callable[[str], None] | None = None,
+    ) -> None:
         self._host = host
         self._desk = desk
         self._project = project
         self._run_id = run_id
+        self._on_ask = on_ask
         self._committing = anyio.Lock()  # git locks its index: of two plans that end together one would fail
 
     async def plan(self, plan: Plan) -> Report:
@@ -89,7 +100,13 @@ class Judge:
 
     async def _ask(self, plan: Plan, what: str, how: list[str]) -> tuple[bool, str]:
         payload = {"what_built": what, "how_to_verify": how, "artifacts": plan.writes}
-        answer = await ask(self._host, "verification", payload, plan_id=plan.id, phase=plan.phase, run_id=self._run_id)
+        session_id = f"{plan.id}-{self._host.store.new_id()[:8]}"
+        if self._on_ask is not None:
+            self._on_ask(session_id)
+        answer = await ask(
+            self._host, "verification", payload,
+            plan_id=plan.id, phase=plan.phase, run_id=self._run_id, session_id=session_id,
+        )  # fmt: skip
         feedback = answer.payload.get("feedback") or answer.payload.get("reason")
         return bool(answer.payload.get("verified")), str(feedback or f"answered by {answer.actor}")
 

@@ -86,6 +86,14 @@ class Publisher:
         Raises:
             OSError: a view cannot be written, and all the others are.
         """
+        with self._store.writing_views():
+            self.show(plans)
+
+    def show(self, plans: Mapping[str, PlanProgress]) -> None:
+        """Do what ``publish`` does, for whoever holds the lock of the views.
+
+        Raises: OSError as there.
+        """
         states = {name: progress.state for name, progress in plans.items()}
         graph = dependency_graph(self._project, states, self._store.clock())
         files = list(active_files(plans.values()))
@@ -97,8 +105,7 @@ class Publisher:
         if roadmap is not None and roadmap.frontmatter is not None:
             quick = quick_state(self._project, states)
             views.append(("roadmap", quick, lambda: write_roadmap(self._project.root / roadmap.path, quick)))
-        with self._store.writing_views():
-            failures = [failure for view in views if (failure := self._show(*view))]
+        failures = [failure for view in views if (failure := self._show(*view))]
         if failures:
             raise failures[0]
 

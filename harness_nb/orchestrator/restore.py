@@ -115,8 +115,7 @@ class _Restoration:
     def _restore(self, progress: PlanProgress) -> None:
         done_before = progress.plan.id in self.project.completed
         every = self.store.sessions.select(plan_id=progress.plan.id)
-        attempts = [one for one in every if one.task_type in ("execute", "research") and one.worker != "python"]
-        attempts = [one for one in attempts if one.reason != NEVER_STARTED]
+        attempts = [one for one in every if one.is_attempt and one.reason != NEVER_STARTED]
         ours = [one for one in attempts if one.run_id == self.record.id or one.live]
         if ours:
             progress.attempts = ours

@@ -24,6 +24,7 @@ from harness_nb.orchestrator.policies import rules_of_run
 from harness_nb.orchestrator.progress import PlanProgress, Publisher
 from harness_nb.orchestrator.restore import PHASE_CHECKED, await_launches, restore, retry_context, settled_phases
 from harness_nb.orchestrator.scheduler import Decision, Gate, Limits, PlanFacts, decide
+from harness_nb.orchestrator.verdicts import Verdicts, say
 from harness_nb.protocol.outcome import RunReport
 from harness_nb.sessions import Assignment, result_of
 from harness_nb.sessions.host import Changes
@@ -58,6 +59,7 @@ class Runner:
         self.phases: dict[str, Report] = {}
         self._gates: dict[str, Gate] = {}
         self._judge = Judge(host, desk, project, record.id)
+        self._verdicts = Verdicts(host, self._judge, self.config, record.id)
         self._publisher = Publisher(self.store, project)
         self.changes = Changes()
         self._moved = anyio.Event()
@@ -223,12 +225,7 @@ class Runner:
                 await self._say("publishing_failed", str(error))
 
     async def _say(self, kind: str, reason: str, plan_id: str | None = None, **data: object) -> None:
-        def say() -> None:
-            with contextlib.suppress(HarnessError):
-                more = {"reason": reason, **data}
-                self.store.events.add(kind, run_id=self.record.id, plan_id=plan_id, data=more)
-
-        await anyio.to_thread.run_sync(say)
+        await anyio.to_thread.run_sync(lambda: say(self.store, kind, reason, self.record.id, plan_id, **data))
 
     def _take_up(self) -> None:
         await_launches(self.store, self.record.id)
@@ -261,7 +258,7 @@ class Runner:
             reason = str(error) if foreseen else f"{type(error).__name__}: {error}"
             with contextlib.suppress(Exception):
                 await self._end_session(str(progress.session_id))  # what nobody sees through must not go on
-                await self._record_verdict(progress, "failed", reason)
+                await self._verdicts.record(progress, "failed", reason)
             progress.state, progress.reason = "failed", reason
         finally:
             self._move()
@@ -318,49 +315,16 @@ class Runner:
         elif progress.report.passed:
             await self._complete(progress, "passed")
         else:
-            reason = f"verification failed: {progress.report.failed_because}"
-            progress.verified = False
-            await self._record_verdict(progress, "failed", reason)
-            progress.state, progress.reason = "failed", reason
+            await self._verdicts.settle(progress)
 
     async def _complete(self, progress: PlanProgress, verdict: str) -> None:
-        progress.verified = True if verdict == "passed" else None
-        progress.reason = await self._leave_behind(progress)
-        await self._record_verdict(progress, verdict)
-        progress.state = "complete"
+        await self._verdicts.complete(progress, verdict)
         self._open_gate(progress.plan.phase)
-
-    async def _leave_behind(self, progress: PlanProgress) -> str | None:
-        """Write the summary and commit, and return what of that failed: it takes nothing from a plan that passed."""
-        try:
-            summary = await anyio.to_thread.run_sync(self._judge.leave_summary, progress)
-        except OSError as error:
-            await self._say("summary_failed", str(error), progress.plan.id)
-            return f"no summary was written: {error}"
-        trouble = await self._judge.commit(progress, summary) if self.config.auto_commit else None
-        if trouble:
-            await self._say("commit_failed", trouble, progress.plan.id)
-            return f"not committed: {trouble}"
-        return None
-
-    async def _record_verdict(self, progress: PlanProgress, verdict: str, reason: str | None = None) -> None:
-        report = progress.report.to_wire() if progress.report else None
-
-        def record() -> SessionRecord:
-            if verdict == "failed":
-                self._judge.withdraw_summary(progress.plan)
-            session = self.store.sessions.get(str(progress.session_id))
-            return self.store.sessions.update(
-                session.id, "judged", verdict=verdict, report=report, reason=session.reason or reason
-            )
-
-        progress.keep(await anyio.to_thread.run_sync(record))
-        await self.host.announce()
 
     async def _fail_or_retry(self, progress: PlanProgress, session: SessionRecord) -> None:
         result = await anyio.to_thread.run_sync(result_of, self.store, session.id)
         recoverable = bool(result and not result.success and result.recoverable) and not self.stopping
-        await self._record_verdict(progress, "failed")
+        await self._verdicts.record(progress, "failed")
         progress.reason = session.reason
         if self.stopping or (await anyio.to_thread.run_sync(self._was_aborted, session.id) and not recoverable):
             progress.state = "aborted"

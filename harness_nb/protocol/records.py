@@ -57,6 +57,11 @@ class SessionRecord(WireModel):
         return self.state in LIVE_STATES
 
     @property
+    def is_attempt(self) -> bool:
+        """Whether the session is a try at a plan, and not a question about one."""
+        return self.plan_id is not None and self.worker != "python" and self.task_type in ("execute", "research")
+
+    @property
     def progress(self) -> str:
         """How far the session is: ``2/4 name of the task``, or the last that its worker said."""
         place = f"{self.current_task}/{self.total_tasks} " if self.total_tasks else ""

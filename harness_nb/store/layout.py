@@ -103,6 +103,11 @@ class SessionFolder:
         return self.path / "exit.json"
 
     @property
+    def judging(self) -> Path:
+        """The lock of whoever judges the session's work in this moment."""
+        return self.path / "judging.lock"
+
+    @property
     def token(self) -> Path:
         """What the session's worker shows to be heard as this session, readable by its owner alone."""
         return self.path / "token"
