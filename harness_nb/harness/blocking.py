@@ -413,6 +413,25 @@ class Harness(Displayed):
         )
         return change
 
+    def next_change(
+        self,
+        *,
+        session_ids: Iterable[str] | None = None,
+        states: Iterable[str] | None = None,
+        timeout: float | None = None,
+        cursor: int | None = None,
+    ) -> StateChange:
+        """Do what ``wait_for_state`` does for a program that waits again and again: time brings an empty change.
+
+        Its cursor always leads on, so that nothing between two calls is missed. Questions end no such wait.
+
+        Raises: SessionNotFoundError, UnknownStateError.
+        """
+        change: StateChange = _call(
+            self._twin.next_change, session_ids=session_ids, states=states, timeout=timeout, cursor=cursor
+        )
+        return change
+
     # --- questions ---------------------------------------------------------------------------
 
     def get_pending(self, session_id: str | None = None, message_types: Iterable[str] | None = None) -> list[Question]:

@@ -49,6 +49,24 @@ def test_waiting_for_a_state_returns_at_once_where_it_is_so_already(harness: Har
 
 
 @pytest.mark.row(3)
+def test_whoever_waits_again_and_again_misses_nothing_and_never_gets_an_error_for_the_time(harness: Harness) -> None:
+    """At time-out there is an empty change, whose cursor leads on to what happens before the next call."""
+    nothing = harness.next_change(timeout=0)
+    assert not nothing.sessions
+    session = harness.start_session(command=["true"])
+    session.wait(timeout=LIMIT)
+    change = harness.next_change(cursor=nothing.cursor, timeout=LIMIT)
+    assert [(one.id, one.state) for one in change.sessions] == [(session.id, "completed")]
+    after = harness.next_change(states=["failed"], cursor=nothing.cursor, timeout=0.05)
+    assert not after.sessions
+    assert after.cursor == change.cursor, "what did not fit is behind, too"
+    assert not harness.next_change(cursor=after.cursor, timeout=0).sessions
+    assert not harness.next_change(cursor=10**9, timeout=0).sessions
+    future = harness.next_change(cursor=10**9, timeout=0).cursor
+    assert future == change.cursor, "a cursor of another journal is brought back"
+
+
+@pytest.mark.row(3)
 def test_without_states_or_cursor_the_next_change_is_awaited(harness: Harness) -> None:
     """What happened before does not count."""
     harness.start_session(command=["true"]).wait(timeout=LIMIT)
