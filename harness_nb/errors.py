@@ -84,7 +84,7 @@ class UnreadableFileError(HarnessError):
 
     def __init__(self, path: Path, reason: str, line: int | None = None) -> None:
         where = f"{path}:{line}" if line else f"{path}"
-        self.reason = reason
+        self.reason, self.line = reason, line
         super().__init__(f"{where} cannot be read: {reason}. Correct the file, or remove it to start from the default.")
 
 
@@ -196,6 +196,25 @@ class NotAWorkerError(HarnessError):
     def __init__(self) -> None:
         super().__init__(
             "This is not inside a session: HARNESS_SESSION_DIR is not set. Start it with start_session() or a run."
+        )
+
+
+class NotYourSessionError(HarnessError):
+    """A worker spoke for a session that is not its own."""
+
+    def __init__(self, session_id: str, problem: str) -> None:
+        super().__init__(
+            f"You cannot speak for session {session_id!r}: {problem}. A worker speaks for its own session only: "
+            "leave HARNESS_SESSION_DIR and HARNESS_TOKEN_FILE as the session set them."
+        )
+
+
+class NoAnswerExpectedError(HarnessError):
+    """A worker waits for the answer to a message that asks nothing."""
+
+    def __init__(self, message_id: str, kind: str) -> None:
+        super().__init__(
+            f"Message {message_id} is a {kind}: nobody answers that. Go on, or wait for the next message without an id."
         )
 
 
@@ -398,6 +417,126 @@ class UnsafeTokenFileError(HarnessError):
 
     def __init__(self, path: Path, problem: str, remedy: str) -> None:
         super().__init__(f"The token in {path} cannot be used: {problem}. Run: {remedy}")
+
+
+class McpMissingError(HarnessError):
+    """An MCP server was to be started where the package that it is built on is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__("An MCP server needs the mcp package. Install it with: pip install 'harness-nb[mcp]'")
+
+
+class UnknownClientError(HarnessError):
+    """The configuration of a client was to be written that we do not know."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"There is no client {name!r}. Use one of: {', '.join(known)}; for any other, `harness-nb mcp install "
+            "--print` shows what to put into its configuration."
+        )
+
+
+class UnchangeableFileError(HarnessError):
+    """A client's own file cannot be changed without losing what is in it."""
+
+    def __init__(self, path: Path, reason: str, client: str, line: int | None = None) -> None:
+        where = f"{path}:{line}" if line else f"{path}"
+        super().__init__(
+            f"{where} cannot be changed: {reason}. Nothing was written. Correct it, or add by hand what "
+            f"`harness-nb mcp install --client {client} --print` shows."
+        )
+
+
+class PortTakenError(HarnessError):
+    """A door was to listen on a port that another program has."""
+
+    def __init__(self, port: int, reason: str) -> None:
+        super().__init__(f"Cannot listen on port {port}: {reason}. Choose another with --port, or 0 for any free one.")
+
+
+class DashboardMissingError(HarnessError):
+    """The page was to be served where what it is built on is not installed."""
+
+    def __init__(self, missing: list[str]) -> None:
+        super().__init__(
+            f"There is no {', no '.join(missing)} here. Install it with: pip install 'harness-nb[dashboard]'"
+        )
+
+
+class DashboardSocketError(HarnessError):
+    """The page was to be served on a Unix socket that cannot be made."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"Cannot listen on the socket {path}: {reason}. Give a short path in a folder of your own.")
+
+
+class UnknownToolError(HarnessError):
+    """A client called a tool that the server does not have."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"There is no tool {name!r}. The tools are: {', '.join(known)}.")
+
+
+class ToolArgumentsError(HarnessError):
+    """A client called a tool with arguments that it cannot use."""
+
+    def __init__(self, tool: str, problems: str, known: Iterable[str]) -> None:
+        fields = ", ".join(known) or "none"
+        super().__init__(f"{tool} cannot be called like this: {problems}. Its fields are: {fields}.")
+
+
+class ResourceNotFoundError(HarnessError):
+    """A client asked for a resource that the server does not have."""
+
+    def __init__(self, uri: str, known: Iterable[str]) -> None:
+        super().__init__(f"There is no resource {uri!r}. There are: {', '.join(known)}.")
+
+
+class NoReportError(HarnessError):
+    """A report was asked for that nothing has written yet."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"There is no such report: {why}. harness_get_state tells where each plan stands.")
+
+
+class UnforeseenError(HarnessError):
+    """Something went wrong at a door that nobody thought of; what it was is in the log, since it may hold a secret."""
+
+    def __init__(self, what: str, kind: str) -> None:
+        super().__init__(f"{what} failed ({kind}); the server's standard error says where. Try it once more.")
+
+
+class UnknownPromptError(HarnessError):
+    """A client asked for a prompt that the server does not have."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"There is no prompt {name!r}. The prompts are: {', '.join(known)}.")
+
+
+class OtherProjectError(HarnessError):
+    """A server was asked about a project that is not its own."""
+
+    def __init__(self, path: Path, root: Path) -> None:
+        super().__init__(
+            f"This server serves {root}, not {path}. Start one for that: harness-nb mcp --project {quote(str(path))}"
+        )
+
+
+class OutsideProjectError(HarnessError):
+    """A session was to work in a folder that is not inside the project."""
+
+    def __init__(self, path: Path, root: Path) -> None:
+        super().__init__(f"{path} lies outside of the project {root}. Give a folder inside of it, for example '.'.")
+
+
+class NoPlaceForStateError(HarnessError):
+    """The quick state was to be set in a roadmap that has no frontmatter to hold it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} has no frontmatter, so there is no place for the state. Begin the file with the lines "
+            "`---`, `status: planning`, `---`, then set it again."
+        )
 
 
 class UnknownStateError(HarnessError, ValueError):

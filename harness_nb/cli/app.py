@@ -25,6 +25,8 @@ app = typer.Typer(
 )
 worker_app = typer.Typer(help="For workers inside a session: report, wait for answers, use credentials.")
 app.add_typer(worker_app, name="worker", no_args_is_help=True)
+mcp_app = typer.Typer()
+app.add_typer(mcp_app, name="mcp")
 
 ProjectArgument = Annotated[Path, typer.Argument(help="The project's folder.", show_default="here")]
 ProjectOption = Annotated[Path, typer.Option("--project", help="The project's folder.", show_default="here")]
@@ -224,6 +226,84 @@ def end(
     end_session(project, session, grace=grace)
 
 
+@app.command()
+def dashboard(
+    *,
+    project: ProjectOption = HERE,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any that is free.")] = 4173,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="The file with the token that opens it.", show_default=".orchestration/dashboard.token"),
+    ] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
+    socket: Annotated[
+        Path | None, typer.Option(help="Serve on this Unix socket instead, for a proxy that lets its users in.")
+    ] = None,
+    base_url: Annotated[str, typer.Option(help="Where that proxy shows it.", hidden=True)] = "/",
+) -> None:
+    """Serve the project's board as a page in the browser, on this machine alone."""
+    from harness_nb.cli.dashboard import serve_on_port, serve_on_socket
+
+    if socket is not None:
+        serve_on_socket(project, socket, base_url)
+    else:
+        serve_on_port(project, port, token_file, browser=not no_browser)
+
+
+@mcp_app.callback(invoke_without_command=True)
+def mcp(
+    context: typer.Context,
+    *,
+    project: ProjectOption = HERE,
+    http: Annotated[
+        bool, typer.Option("--http", help="Serve on a port of this machine instead of on standard input and output.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port for --http; 0 takes any that is free.")] = 4174,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="The file with the token that clients show.", show_default=".orchestration/mcp.token"),
+    ] = None,
+    worker: Annotated[
+        bool, typer.Option("--worker", help="Serve the worker of the session that this is started in.")
+    ] = False,
+) -> None:
+    """Serve a project to an agent that speaks MCP: on standard input and output, or with --http on a port.
+
+    Clients start it themselves; `harness-nb mcp install` writes their configuration.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from harness_nb.cli.mcp import serve_on_port, serve_project, serve_worker
+
+    if worker and http:
+        raise typer.BadParameter("a worker is served on standard input and output alone: leave --http out")
+    if worker:
+        serve_worker()
+    elif http:
+        serve_on_port(project, port, token_file)
+    else:
+        serve_project(project)
+
+
+@mcp_app.command("install")
+def mcp_install(
+    *,
+    client: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="claude-code, claude-desktop, cursor, gemini or vscode; may be given several times.",
+            show_default="claude-code",
+        ),
+    ] = None,
+    project: ProjectOption = HERE,
+    print_only: Annotated[bool, typer.Option("--print", help="Print the configuration instead of writing it.")] = False,
+) -> None:
+    """Write a client's configuration, so that it starts the server of this project; asked twice, nothing changes."""
+    from harness_nb.cli.mcp_install import install
+
+    install(project, client or ["claude-code"], only_print=print_only)
+
+
 @worker_app.command("report")
 def worker_report(
     message_type: Annotated[str, typer.Argument(metavar="TYPE", help="For example decision_needed.")],
@@ -247,6 +327,14 @@ def worker_await(
     from harness_nb.cli.worker import wait_for_message
 
     raise typer.Exit(wait_for_message(message_id, timeout))
+
+
+@worker_app.command("guide")
+def worker_guide() -> None:
+    """Print the instructions for workers: how to report, when to ask, how to wait."""
+    from harness_nb.cli.worker import print_guide
+
+    print_guide()
 
 
 @worker_app.command("exec")

@@ -158,6 +158,7 @@ def _extras() -> Iterator[Finding]:
     notebook = _packages("notebook", ("jupyterlab", "ipykernel", "ipywidgets", "anywidget"), "lab")
     yield _kernel(version("ipykernel"), version("jupyterlab")) if notebook.level == "fine" else notebook
     yield _packages("sample", ("vega_datasets",), "sample")
+    yield _packages("page", ("voila", "jupyter_server_proxy"), "dashboard")
 
 
 def _kernel(ipykernel: str, jupyterlab: str) -> Finding:

@@ -7,9 +7,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.errors import CommandNotFoundError, InvalidMessageError
-from harness_nb.protocol.messages import QUESTIONS
+from harness_nb.errors import CommandNotFoundError, HarnessError, InvalidMessageError
 from harness_nb.sessions.worker_side import WorkerSide
+from harness_nb.templates import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,25 +18,20 @@ TIMED_OUT = 3
 
 
 def report(message_type: str, payload: str | None, fields: Mapping[str, str]) -> None:
-    """Send a message and print its id; phase and plan are filled in from the session where they are not said.
+    """Send a message and print its id; what the session knows is filled in where it is not said.
 
-    Raises: NotAWorkerError, UnknownMessageTypeError, InvalidMessageError.
+    Raises: NotAWorkerError, NotYourSessionError, UnknownMessageTypeError, InvalidMessageError.
     """
     with WorkerSide() as side:
-        session = side.store.sessions.get(side.session_id)
-        known = {"phase": session.phase, "plan": session.plan_id or ""} if message_type != "session_ready" else {}
         given = _object(message_type, payload) | {name: _value(text) for name, text in fields.items()}
-        if message_type not in QUESTIONS and message_type != "session_ready":
-            known["taskNumber"] = session.current_task or 1  # type: ignore[assignment]
-            known["totalTasks"] = session.total_tasks or 1  # type: ignore[assignment]
-        record = side.report(message_type, {**known, **given})
+        record = side.report(message_type, given)
     print(record.id)  # noqa: T201
 
 
 def wait_for_message(message_id: str | None, timeout: float | None) -> int:
     """Wait for an answer or any message and print it as JSON.
 
-    Raises: NotAWorkerError, MessageNotFoundError.
+    Raises: NotAWorkerError, NotYourSessionError, MessageNotFoundError, UnreadableFileError.
     """
     with WorkerSide() as side:
         try:
@@ -44,8 +39,18 @@ def wait_for_message(message_id: str | None, timeout: float | None) -> int:
         except TimeoutError as error:
             print(f"harness-nb: {error}", file=sys.stderr)  # noqa: T201
             return TIMED_OUT
-    print(json.dumps(message.to_wire(), ensure_ascii=False))  # noqa: T201
+        try:
+            answer = side.answer_of(message)
+        except HarnessError:
+            side.give_back(message)
+            raise
+    print(json.dumps(answer, ensure_ascii=False))  # noqa: T201
     return 0
+
+
+def print_guide() -> None:
+    """Print the instructions for workers."""
+    print(text_of("worker_guide.md"), end="")  # noqa: T201
 
 
 def execute(command: list[str]) -> None:

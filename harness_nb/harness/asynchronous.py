@@ -36,7 +36,7 @@ from harness_nb.harness.state import (
 from harness_nb.harness.watching import Watch
 from harness_nb.orchestrator import Desk, ask
 from harness_nb.orchestrator.attempts import task_message
-from harness_nb.orchestrator.restore import choose_worker
+from harness_nb.orchestrator.restore import choose_worker, earlier_attempts, words_along
 from harness_nb.protocol.records import SessionRecord
 from harness_nb.protocol.state import StateChange
 from harness_nb.sessions import Assignment, Output, driver_named, read_output
@@ -178,6 +178,7 @@ class AsyncHarness:
             return await self._resume(resume)
         project, found = await anyio.to_thread.run_sync(self._plan_named, plan)
         name = self._worker_for(found, worker, words)
+        earlier = await anyio.to_thread.run_sync(earlier_attempts, self.store, found.id) if found else []
         session = SessionRecord(
             id=f"{found.id if found else name}-{self.store.new_id()[:8]}",
             worker=name,
@@ -185,13 +186,15 @@ class AsyncHarness:
             phase=found.phase if found else "",
             working_dir=folder,
             task_type=task_type,
+            attempt=len(earlier) + 1,
             created_at=self.store.clock(),
         )
         assignment = Assignment(plan=found, prompt=prompt, command=words or (), params=given, task_type=task_type)
 
         def assign() -> None:
             if found is not None and project is not None:
-                message = task_message(self.store.new_id(), session, found, project.spec_dir, None, self.store.clock())
+                told, now = words_along(earlier, prompt), self.store.clock()
+                message = task_message(self.store.new_id(), session, found, project.spec_dir, told, now)
                 self.store.messages.send(message, actor=self.actor, door=self.door)
                 with suppress(OSError):  # before the worker starts, so that others find its files among the active ones
                     publish_state(self.store, project)
@@ -423,9 +426,9 @@ class AsyncHarness:
         self._open.start_soon(service)
 
     async def announced(self, change: Callable[[], T]) -> T:
-        """Make a change in a worker thread and wake everyone who waits."""
+        """Make a change in a worker thread and wake whoever waits here; the change itself rings for the others."""
         result = await anyio.to_thread.run_sync(change)
-        await self._host.announce()
+        self._host.changes.happened()
         return result
 
     # --- project -----------------------------------------------------------------------------
@@ -452,6 +455,7 @@ class AsyncHarness:
             if not write_quick_state(self.store, values, insert=insert):
                 return read_state(self.store), roadmap_without_frontmatter(self.store)
             self.store.events.add("state_set", actor=self.actor, door=self.door, data=values)
+            self.store.ring()
             return read_state(self.store), None
 
         state, without = await self.announced(write)

@@ -144,7 +144,11 @@ class Policy(WireModel):
 
 
 class Config(WireModel):
-    """``config.yaml``: the settings of a project."""
+    """``config.yaml``: the settings of a project.
+
+    ``deliver`` says how a worker gets credentials: by ``reference`` it runs commands that have them, with ``message``
+    the values are inside the answer that it awaits.
+    """
 
     version: int | str = 1
     spec_dir: str | None = None
@@ -157,4 +161,5 @@ class Config(WireModel):
     max_retries: int = Field(default=2, ge=0)
     retry_delay: float = Field(default=2.0, ge=0)
     credentials_dir: str | None = None
+    deliver: Literal["reference", "message"] = "reference"
     policies: tuple[Policy, ...] = ()

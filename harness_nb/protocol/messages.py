@@ -7,7 +7,7 @@ Values of credentials travel in ``credentials_provided`` as ``SecretStr`` so tha
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_serializer
 
@@ -353,6 +353,12 @@ ANSWERS: Final[dict[str, str]] = {
 
 QUESTIONS: Final = tuple(name for name in ANSWERS if name != "session_ready")
 """The four kinds of message that wait for a person or a policy."""
+
+PAYLOADS: Final[dict[str, type[WireModel]]] = {
+    model.model_fields["type"].default: model.model_fields["payload"].annotation
+    for model in get_args(get_args(WorkerMessage)[0])
+}
+"""What each message of a worker carries."""
 
 WORKER_TYPES: Final = (*ANSWERS, "task_started", "progress_update", "task_completed", "task_failed")
 ORCHESTRATOR_TYPES: Final = (*dict.fromkeys(ANSWERS.values()), "abort_task")

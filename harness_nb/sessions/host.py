@@ -22,6 +22,7 @@ from harness_nb.sessions.masker import Masker
 from harness_nb.store import Bell
 from harness_nb.store.atomic import write_model
 from harness_nb.store.locks import acquire, held_here, release
+from harness_nb.store.tokens import make_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -121,7 +122,7 @@ class SessionHost:
         actor: str | None = None,
         door: str | None = None,
     ) -> SessionRecord:
-        """Start a worker; the session is in the journal before its process is there.
+        """Start a worker; the session is in the journal, and its token in its folder, before its process is there.
 
         Raises: CommandNotFoundError, WorkingFolderNotFoundError, ShimFailedError, UnknownWorkerError.
         """
@@ -139,6 +140,7 @@ class SessionHost:
                 before_launch()
             order = Launch(start.argv, self._cwd(session), {**start.env, **(env or {})}, credentials or {})
             try:
+                make_token(folder.token)
                 info = launch(self.store.layout, session.id, order)
             except HarnessError as error:
                 self.store.sessions.end(session.id, state="failed", reason=masker.mask(str(error)))

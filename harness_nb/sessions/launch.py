@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness_nb.errors import CommandNotFoundError, ShimFailedError, WorkingFolderNotFoundError
+from harness_nb.store.layout import SessionFolder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,7 +90,7 @@ def orders_for(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]
 
 
 def worker_environment(folder: Path, session_id: str) -> dict[str, str]:
-    """Return what a worker finds in its environment: ours, and who it is.
+    """Return what a worker finds in its environment: ours, and who it is; of its token only where that lies.
 
     The folder of this Python comes first on PATH, so that ``python`` and ``harness-nb`` mean the ones in use here.
     """
@@ -100,6 +101,7 @@ def worker_environment(folder: Path, session_id: str) -> dict[str, str]:
         "HARNESS_SESSION_ID": session_id,
         "HARNESS_SESSION_DIR": os.fspath(folder),
         "HARNESS_PROJECT": os.fspath(folder.parents[2]),
+        "HARNESS_TOKEN_FILE": os.fspath(SessionFolder(folder).token),
     }
 
 

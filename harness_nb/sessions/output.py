@@ -29,8 +29,8 @@ class Output(WireModel):
         return part in self.text
 
 
-def read_output(path: Path, *, lines: int | None = 100, since: int | None = None) -> Output:
-    """Return the last ``lines`` lines, or with ``since`` what came after that place; 1 MiB at the most.
+def read_output(path: Path, *, lines: int | None = 100, since: int | None = None, limit: int = LIMIT) -> Output:
+    """Return the last ``lines`` lines, or with ``since`` what came after that place; ``limit`` bytes at the most.
 
     Reads only as much of the file as it returns, however long the file is. With ``since``, a character or a line end
     that is only half there is left for the next call, so that the pieces add up to the whole.
@@ -38,14 +38,14 @@ def read_output(path: Path, *, lines: int | None = 100, since: int | None = None
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            start = _start_of_tail(file.fileno(), size, lines) if since is None else min(max(since, 0), size)
-            start = max(start, size - LIMIT) if since is None else start
-            data = os.pread(file.fileno(), min(size - start, LIMIT), start)
+            start = _start_of_tail(file.fileno(), size, lines, limit) if since is None else min(max(since, 0), size)
+            start = max(start, size - limit) if since is None else start
+            data = os.pread(file.fileno(), min(size - start, limit), start)
     except FileNotFoundError:
         return Output(text="", start=0, end=0)
     if since is not None:
         data = data[: len(data) - _unfinished(data)]
-    elif start > 0 and start == size - LIMIT:  # not at the start of a line
+    elif start > 0 and start == size - limit:  # not at the start of a line
         skipped = _continued(data)
         start, data = start + skipped, data[skipped:]
     return Output(text=data.decode("utf-8", errors="replace").replace("\r\n", "\n"), start=start, end=start + len(data))
@@ -69,7 +69,7 @@ def _continued(data: bytes) -> int:
     return next((n for n, byte in enumerate(data[:3]) if byte & 0b1100_0000 != 0b1000_0000), min(3, len(data)))
 
 
-def _start_of_tail(descriptor: int, size: int, lines: int | None) -> int:
+def _start_of_tail(descriptor: int, size: int, lines: int | None, limit: int) -> int:
     if lines is None:
         return 0
     if lines <= 0:
@@ -77,7 +77,7 @@ def _start_of_tail(descriptor: int, size: int, lines: int | None) -> int:
     position, missing = size, lines + 1
     if size and os.pread(descriptor, 1, size - 1) != b"\n":
         missing = lines
-    while position > 0 and size - position < LIMIT:
+    while position > 0 and size - position < limit:
         step = min(BLOCK, position)
         position -= step
         block = os.pread(descriptor, step, position)

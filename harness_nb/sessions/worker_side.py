@@ -1,6 +1,12 @@
 """The worker's side of the protocol, for whoever runs inside a session: report, await, and take credentials.
 
-``harness-nb worker`` and the runbook use it; plain files do the same for everything else.
+``harness-nb worker``, the worker's MCP server and the runbook use it; plain files do the same for everything else.
+
+A worker speaks for its own session only. ``HARNESS_SESSION_DIR`` names the session, and the file that
+``HARNESS_TOKEN_FILE`` names holds its token, made at the session's start; only where the two belong together anything
+is read or written. A session without a token is refused too: nothing would tell its worker from another's that was
+pointed at its folder, and sessions that are a notebook's own process need none of this. So a worker that was started
+before there were tokens asks by file, or is started anew.
 """
 
 from __future__ import annotations
@@ -11,10 +17,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.errors import CredentialsNotDeliveredError, NotAWorkerError
-from harness_nb.protocol.messages import parse_worker_message
+from harness_nb.errors import (
+    CredentialsNotDeliveredError,
+    NoAnswerExpectedError,
+    NotAWorkerError,
+    NotYourSessionError,
+    QuestionExpiredError,
+    ShimFailedError,
+)
+from harness_nb.protocol.messages import ANSWERS, PAYLOADS, parse_worker_message
 from harness_nb.sessions.channel import ask_shim
 from harness_nb.store import Bell, Store
+from harness_nb.store.layout import FOLDER, SessionFolder
+from harness_nb.store.tokens import read_token, same_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,18 +41,22 @@ if TYPE_CHECKING:
 LOOK_AGAIN = 5.0
 """Seconds after which a waiting worker looks even if nobody rang: a ring can be lost with its sender."""
 
+BY_REFERENCE = (
+    "The values are not in this message. Run what needs them as `harness-nb worker exec -- COMMAND …`: "
+    "it has them in its environment."
+)
+FILLED_IN = ("working_dir", "phase", "plan", "task_number", "total_tasks")
+"""Fields of a report that the session knows, so that a worker need not say them."""
+
 
 class WorkerSide:
     """A session as its own worker sees it.
 
-    Raises: NotAWorkerError outside of a session.
+    Raises: NotAWorkerError outside of a session; NotYourSessionError, UnsafeTokenFileError.
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
-        folder = environment.get("HARNESS_SESSION_DIR")
-        if not folder:
-            raise NotAWorkerError
-        path = Path(folder)
+        path = _own_folder(environment)
         self.session_id = path.name
         self.store = Store(path.parents[2])
         self.folder = self.store.layout.session(self.session_id)
@@ -53,7 +72,7 @@ class WorkerSide:
     def report(self, message_type: str, payload: Mapping[str, Any], *, message_id: str | None = None) -> MessageRecord:
         """Send a message to the harness, without the values of credentials that this session was given.
 
-        Raises: UnknownMessageTypeError, InvalidMessageError, ShimFailedError.
+        Raises: UnknownMessageTypeError, InvalidMessageError, ShimFailedError, SessionNotFoundError.
         """
         message = parse_worker_message(
             {
@@ -61,13 +80,29 @@ class WorkerSide:
                 "sessionId": self.session_id,
                 "type": message_type,
                 "timestamp": self.store.clock(),
-                "payload": dict(payload),
+                "payload": self._filled_in(message_type, payload),
             }
         )
         masked = type(message.payload).model_validate(self.mask(message.payload.to_wire()))
         record = self.store.questions.ask(message.model_copy(update={"payload": masked}))
         self.store.ring()
         return record
+
+    def _filled_in(self, message_type: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Add what the session knows and the worker did not say: where it is, its plan, and the task's number."""
+        model = PAYLOADS.get(message_type)
+        if model is None:
+            return dict(payload)
+        session = self.store.sessions.get(self.session_id)
+        where = os.fspath(self.store.layout.root / session.working_dir)
+        values = (where, session.phase, session.plan_id or "", session.current_task or 1, session.total_tasks or 1)
+        known = dict(zip(FILLED_IN, values, strict=True))
+        missing = {
+            str(field.alias): known[name]
+            for name, field in model.model_fields.items()
+            if name in known and name not in payload and field.alias not in payload
+        }
+        return {**missing, **payload}
 
     def mask(self, content: dict[str, Any]) -> dict[str, Any]:
         """Return JSON content with every value that this session was given replaced by its name.
@@ -85,10 +120,10 @@ class WorkerSide:
     def wait(self, message_id: str | None = None, timeout: float | None = None) -> MessageRecord:
         """Block until a question is answered, or without an id until there is any message; ``timeout`` in seconds.
 
-        Raises: TimeoutError, MessageNotFoundError.
+        Raises: TimeoutError, and what ``require_answerable`` raises.
         """
         if message_id is not None:
-            self.store.messages.get(message_id, self.session_id)
+            self.require_answerable(message_id)
         until = None if timeout is None else time.monotonic() + timeout
         bell = Bell(self.store.layout)  # listening before looking, so that nothing falls in between
         try:
@@ -101,6 +136,58 @@ class WorkerSide:
         finally:
             bell.close()
         return found
+
+    def require_answerable(self, message_id: str) -> None:
+        """Make sure that waiting for an answer to a message makes sense.
+
+        Raises: MessageNotFoundError, NoAnswerExpectedError, QuestionExpiredError.
+        """
+        asked = self.store.messages.get(message_id, self.session_id)
+        if asked.type not in ANSWERS:
+            raise NoAnswerExpectedError(message_id, asked.type)
+        if asked.status == "expired":
+            raise QuestionExpiredError(message_id)
+
+    def take(self, message_id: str | None = None) -> tuple[MessageRecord, dict[str, Any]] | None:
+        """Take what ``wait`` would wait for, if it is there, and return it also as its worker gets it.
+
+        Raises: UnreadableFileError; the message is still to be had then.
+        """
+        found = self.store.messages.take(self.session_id, message_id)
+        if found is None:
+            return None
+        try:
+            return found, self.answer_of(found)
+        except BaseException:
+            self.give_back(found)
+            raise
+
+    def give_back(self, message: MessageRecord) -> None:
+        """Undo having taken a message that did not reach the worker."""
+        self.store.messages.give_back(message)
+        self.store.ring()
+
+    def answer_of(self, message: MessageRecord) -> dict[str, Any]:
+        """Return a message as its worker gets it, as plain JSON.
+
+        Values of credentials are in it only where the settings say ``deliver: message``: then they come from the shim's
+        memory now, and are stored nowhere. Otherwise, and where they did not arrive, ``instructions`` says what to do.
+
+        Raises: UnreadableFileError.
+        """
+        answer = message.to_wire()
+        if message.type == "credentials_provided" and message.payload.get("found"):
+            answer["payload"] = {**message.payload, **self._values_or_the_way_to_them(message)}
+        return answer
+
+    def _values_or_the_way_to_them(self, answer: MessageRecord) -> dict[str, Any]:
+        said = answer.payload.get("instructions")
+        if self.store.config().deliver == "reference":
+            return {"credentials": {}, "instructions": "\n".join(filter(None, (said, BY_REFERENCE)))}
+        try:
+            return {"credentials": self.take_credentials(answer)}
+        except (CredentialsNotDeliveredError, ShimFailedError) as error:
+            return {"credentials": {}, "instructions": "\n".join(filter(None, (said, str(error))))}
 
     def take_credentials(self, answer: MessageRecord) -> dict[str, str]:
         """Return the values that came with a yes, from the shim's memory.
@@ -119,6 +206,30 @@ class WorkerSide:
             if answer.type == "credentials_provided" and answer.payload.get("found"):
                 values |= self.take_credentials(answer)
         return values
+
+
+def _own_folder(environment: Mapping[str, str]) -> Path:
+    """Return the session's folder once the token shows that it is this worker's own."""
+    named = environment.get("HARNESS_SESSION_DIR")
+    if not named:
+        raise NotAWorkerError
+    path = Path(os.path.abspath(named))  # noqa: PTH100 — symbolic links in it stay as the session's environment has them
+    if path.parent.name != "sessions" or path.parents[min(1, len(path.parents) - 1)].name != FOLDER:
+        raise NotYourSessionError(path.name, f"{named} is no session's folder")
+    own = environment.get("HARNESS_TOKEN_FILE")
+    if not own:
+        raise NotYourSessionError(path.name, "HARNESS_TOKEN_FILE is not set")
+    try:
+        given = read_token(Path(own))
+    except OSError as error:
+        raise NotYourSessionError(path.name, f"there is no token in {own} ({error.strerror})") from None
+    try:
+        wanted = read_token(SessionFolder(path).token)
+    except OSError:
+        raise NotYourSessionError(path.name, "it has no token, so nobody can") from None
+    if not same_token(given, wanted):
+        raise NotYourSessionError(path.name, f"the token in {own} is another session's")
+    return path
 
 
 def _texts_of(content: Any) -> Iterator[str]:

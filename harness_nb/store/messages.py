@@ -122,6 +122,14 @@ class Messages:
             )
             return taken
 
+    def give_back(self, taken: MessageRecord) -> None:
+        """Undo a ``take`` whose message did not reach the worker: the next who asks gets it."""
+        with self._journal.write() as connection:
+            connection.execute(
+                "UPDATE messages SET status = 'pending', data = ? WHERE seq = ?",
+                (_json(taken.replace(status="pending")), taken.seq),
+            )
+
     def _instead_of_answer(self, question_id: str, session_id: str) -> MessageRecord | None:
         asked = self.find(question_id, session_id)
         lawful = {"abort_task", ANSWERS["session_ready"]} if asked and asked.type == "session_ready" else {"abort_task"}

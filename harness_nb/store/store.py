@@ -165,6 +165,11 @@ class Runs:
         rows = self._journal.read("SELECT data FROM runs ORDER BY created_at, rowid")
         return [RunRecord.model_validate(json.loads(row["data"])) for row in rows]
 
+    def newest(self) -> RunRecord | None:
+        """Return the run that began last, or None."""
+        rows = self._journal.read("SELECT data FROM runs ORDER BY created_at DESC, rowid DESC LIMIT 1")
+        return RunRecord.model_validate(json.loads(rows[0]["data"])) if rows else None
+
     def unfinished(self) -> RunRecord | None:
         """Return the newest run that nobody has ended, or None."""
         rows = self._journal.read(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import textwrap
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness_nb import Harness
+from harness_nb.protocol.messages import ORCHESTRATOR_TYPES, WORKER_TYPES
 from harness_nb.store import Store
+from harness_nb.templates import text_of
 from tests.leaks import files_that_hold
 
 if TYPE_CHECKING:
@@ -164,3 +168,47 @@ def test_the_command_line_starts_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.row(13)
+def test_the_guide_says_how_to_work_in_a_session_and_needs_none(shell: Shell) -> None:
+    done = shell("worker", "guide")
+    assert done.code == 0, done.err
+    for said in (*WORKER_TYPES, *ORCHESTRATOR_TYPES, "worker exec --", "checkpoint_response.json", "exit status 3"):
+        assert said in done.out, said
+
+
+@pytest.mark.row(13)
+def test_the_guides_own_example_works_as_it_stands(harness: Harness) -> None:
+    guide = text_of("worker_guide.md")
+    example = textwrap.dedent(re.search(r"( +id=\$\(harness-nb.*?\n)\n", guide, re.DOTALL)[1])  # type: ignore[index]
+    session = harness.start_session(command=["sh", "-eu", "-c", example])
+    harness.wait_for_state(session_ids=[session.id], states=["checkpoint", "failed"], timeout=30)
+    [question] = harness.get_pending()
+    assert question.payload["decision"] == "Which database?"
+    question.approve()
+    assert session.wait(timeout=30).state == "completed", session.output()
+    assert '"selectedOptionId": "sqlite"' in str(session.output())
+
+
+@pytest.mark.row(13)
+def test_what_the_session_knows_need_not_be_said(harness: Harness, tmp_path: Path) -> None:
+    session = harness.start_session(
+        command=script("nb report session_ready", "nb report task_failed error=rain recoverable=true")
+    )
+    session.wait(timeout=30)
+    with closing(Store(tmp_path / "p")) as store:
+        ready, failed = store.messages.select(session.id, direction="in")
+    assert ready.payload["workingDir"] == str(tmp_path / "p")
+    assert failed.payload["taskNumber"] == 1
+    assert "totalTasks" not in failed.payload
+
+
+@pytest.mark.row(13)
+def test_waiting_for_an_answer_to_a_report_that_asks_nothing_ends_at_once(harness: Harness) -> None:
+    session = harness.start_session(
+        command=script('nb await "$(nb report progress_update message=hello)" || echo "status $?"')
+    )
+    assert session.wait(timeout=30).state == "completed"
+    assert "is a progress_update: nobody answers that" in str(session.output())
+    assert "status 2" in str(session.output())

@@ -56,8 +56,8 @@ FULL: list[tuple[type[WireModel], str]] = [
         "do": "answer", "answer": "a"}"""),
     (Config, """{"version": "1.1", "specDir": "specs/a", "maxParallelExecutions": 3, "maxParallelResearch": 1,
         "verificationRequired": false, "autoCommit": true, "phaseOrder": "declared", "worker": "runbook",
-        "maxRetries": 0, "retryDelay": 0.5, "credentialsDir": "creds", "policies": [{"do": "wait"}],
-        "theirOwn": {"key": [1]}}"""),
+        "maxRetries": 0, "retryDelay": 0.5, "credentialsDir": "creds", "deliver": "message",
+        "policies": [{"do": "wait"}], "theirOwn": {"key": [1]}}"""),
     (SessionRecord, f"""{{"id": "s", "worker": "runbook", "state": "failed", "reason": "lost", "runId": "r",
         "planId": "01-01", "phase": "1", "attempt": 2, "workingDir": ".", "command": ["true"], "taskType": "execute",
         "createdAt": {NOON}, "startedAt": {NOON}, "endedAt": {NOON}, "exitCode": -9, "currentTask": 1, "totalTasks": 2,
@@ -106,7 +106,8 @@ MINIMAL: list[tuple[type[WireModel], dict[str, Any], dict[str, Any]]] = [
     (Policy, {"do": "wait"}, {}),
     (Config, {}, {
         "version": 1, "maxParallelExecutions": 2, "maxParallelResearch": 2, "verificationRequired": True,
-        "autoCommit": False, "phaseOrder": "implied", "maxRetries": 2, "retryDelay": 2.0, "policies": [],
+        "autoCommit": False, "phaseOrder": "implied", "maxRetries": 2, "retryDelay": 2.0, "deliver": "reference",
+        "policies": [],
     }),
     (RoadmapFrontmatter, {}, {}),
 ]  # fmt: skip
@@ -160,6 +161,7 @@ def test_a_state_that_another_program_writes_survives(word: str) -> None:
         ("maxParallelExecutions", 0),
         ("maxRetries", -1),
         ("phaseOrder", "random"),
+        ("deliver", "by pigeon"),
         ("policies", [{"do": "dance"}]),
         ("policies", [{"kind": "decision"}]),
         ("policies", [{"do": "wait", "after": -1}]),

@@ -21,6 +21,7 @@ from harness_nb.protocol.records import SessionRecord
 from harness_nb.sessions import worker_side
 from harness_nb.sessions.worker_side import WorkerSide
 from harness_nb.store import Store
+from harness_nb.store.tokens import make_token
 from tests.leaks import files_that_hold
 from tests.sessions.living import opened, question
 
@@ -82,8 +83,15 @@ def store(project: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def side(store: Store) -> Iterator[WorkerSide]:
-    with WorkerSide({"HARNESS_SESSION_DIR": str(store.layout.session("mine").path)}) as side:
+    with WorkerSide(environment_of(store, "mine")) as side:
         yield side
+
+
+def environment_of(store: Store, session_id: str) -> dict[str, str]:
+    """What a session's own worker finds in its environment."""
+    folder = store.layout.session(session_id)
+    make_token(folder.token)
+    return {"HARNESS_SESSION_DIR": str(folder.path), "HARNESS_TOKEN_FILE": str(folder.token)}
 
 
 def decide(store: Store, asked: MessageRecord, option: str) -> None:
@@ -205,7 +213,7 @@ def test_the_same_report_twice_is_one_message(side: WorkerSide) -> None:
 
 
 def test_questions_of_other_sessions_are_none_of_its_business(store: Store, side: WorkerSide) -> None:
-    with WorkerSide({"HARNESS_SESSION_DIR": str(store.layout.session("other").path)}) as other:
+    with WorkerSide(environment_of(store, "other")) as other:
         asked = other.report("decision_needed", DECISION)
     with pytest.raises(MessageNotFoundError, match="'mine'"):
         side.wait(asked.id)
@@ -224,7 +232,7 @@ def test_a_message_of_an_unknown_type_or_shape_is_refused(side: WorkerSide) -> N
 async def test_credentials_that_did_not_arrive_are_an_error(project: Path) -> None:
     async with opened(project) as h:
         session = await h.start_session(command=["sleep", "600"])
-        with WorkerSide({"HARNESS_SESSION_DIR": str(h.store.layout.session(session.id).path)}) as side:
+        with WorkerSide(environment_of(h.store, session.id)) as side:
             asked = side.report(
                 "credentials_needed",
                 {"phase": "", "plan": "", "service": "redis", "envVars": ["REDIS_URL"], "reason": ""},
