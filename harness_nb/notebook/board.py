@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import suppress
 from dataclasses import replace
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from harness_nb import templates
 from harness_nb.errors import SessionNotFoundError
-from harness_nb.harness.state import open_project, read_state
 from harness_nb.notebook.output import plain_lines
 from harness_nb.notebook.pictures import (
     SETTLED_SHOWN,
@@ -24,8 +23,8 @@ from harness_nb.notebook.pictures import (
     task_of,
     times_of,
 )
+from harness_nb.notebook.project_report import ProjectReport
 from harness_nb.protocol.base import format_timestamp
-from harness_nb.protocol.outcome import PlanOutcome, RunReport
 from harness_nb.protocol.shown import clock, one_line
 from harness_nb.views.graph import layout, render_frame, render_graph, render_nodes, states_of
 from harness_nb.views.questions import name_of, named_asker_of
@@ -37,13 +36,12 @@ if TYPE_CHECKING:
     from harness_nb.harness import AsyncHarness, AsyncRun
     from harness_nb.notebook.cards import Asked
     from harness_nb.notebook.pictures import Fragments
+    from harness_nb.protocol.outcome import RunReport
     from harness_nb.protocol.records import EventRecord, SessionRecord
     from harness_nb.sessions.host import Changes
     from harness_nb.store import Store
     from harness_nb.views.snapshot import Group, Snapshot
 
-READ_AGAIN = 2.0
-"""Seconds between two readings of a project's documents at least."""
 ROWS = 12
 """Sessions that the table shows at most; those that live or failed are among them."""
 BAR: tuple[Group, ...] = ("complete", "running", "asks", "failed")
@@ -55,32 +53,6 @@ STATE_WORDS = {
     "idle": ("waiting", "○", "not running"),
 }
 OWN_NEWS = ("retry", "policy_failed", "commit_failed", "file_rejected", "output_lost")
-
-
-class ProjectReport:
-    """A project as if it were a run, from documents and journal: for runs of other processes, and when nothing runs."""
-
-    def __init__(self, store: Store) -> None:
-        self.project = open_project(store)
-        self._store = store
-        self._read = 0.0
-        self._report: RunReport | None = None
-
-    @property
-    def report(self) -> RunReport:
-        """Where each plan stands."""
-        if self._report is None or time.monotonic() - self._read > READ_AGAIN:
-            self._report, self._read = self._now(), time.monotonic()
-        return self._report
-
-    def _now(self) -> RunReport:
-        state = read_state(self._store)
-        return RunReport(
-            run_id=state.run_id or "",
-            state="running" if state.holder else "idle",
-            passed=False,
-            plans=tuple(PlanOutcome.of(one) for one in state.plans),
-        )
 
 
 class BoardScene:
@@ -97,7 +69,7 @@ class BoardScene:
         self._run = run
         self._whole = whole or isinstance(run, ProjectReport)
         self._run_id = None if isinstance(run, ProjectReport) else run.id
-        self._layout = layout(run.project)
+        self._layout, self._drawn = layout(run.project), run.project.plans
         self._observer = Observer(store, run, harness.answering.prospect_of)
         self._looking = threading.Lock()
         self._news: list[EventRecord] = []
@@ -154,14 +126,29 @@ class BoardScene:
             "cards": cards(asked, self._store.layout.root, live=live, reachable=reachable),
             "answered": self._settled(own=ended, in_order=live),
             "sessions": self._rows(sessions, live=live) if live or not ended else [],
-            "report": [("report", shot.report._repr_html_())] if ended else [],
+            "report": [("report", shot.report._repr_html_())] if ended else self._last_report(shot, live=live),
         }
+        if live and self._whole and not sessions and not ended and not shot.count("complete"):
+            lists["head"].append(("empty", self._empty(shot)))
         output = _most_interesting(sessions) if live or not ended else None
         drawn = self._draw(shot, lists, live=live) if shot.lines else ""
         return Picture(lists, still, self._text(shot, asked), output=output, graph=drawn)
 
+    def _last_report(self, shot: Snapshot, *, live: bool) -> Fragments:
+        """Return how the newest run of other processes ended, until another begins."""
+        last = self._run.last if isinstance(self._run, ProjectReport) else None
+        return [("report", last._repr_html_())] if live and last and shot.report.state == "idle" else []
+
+    def _empty(self, shot: Snapshot) -> str:
+        """Return what to do where nothing has happened yet."""
+        root = quote(str(self._store.layout.root))
+        commands = {"run": f"harness-nb run {root}", "init": f"harness-nb init {root}"}
+        return templates.render("empty.html", plans=bool(shot.lines), **commands)
+
     def _draw(self, shot: Snapshot, lists: dict[str, Fragments], *, live: bool) -> str:
         """Add the plan graph to the lists: for a page each plan by itself, else return it as a whole."""
+        if self._run.project.plans != self._drawn:  # documents are edited while a page is open
+            self._layout, self._drawn = layout(self._run.project), self._run.project.plans
         self._layout = self._layout.at([line.id for line in shot.lines if line.group == "complete"])
         states = states_of(shot.lines)
         lists["graph"] = [("frame", render_frame(self._layout) if live else "")]

@@ -53,6 +53,20 @@ def show(handle: Any) -> None:
     Context().run(loop_thread().portal.start_task_soon, scene.harness.keep, live.serve)
 
 
+def show_page(handle: Any) -> None:
+    """Show a handle living and without what is saved with a notebook: for a page that is nothing else.
+
+    Raises: ProjectNotFoundError.
+    """
+    scene = scene_of(handle)
+    require_project(scene.harness.store)
+    live = Live(scene)
+    view = _view(scene, secrets.token_hex(4), live, reachable=True)
+    live.attach(view)
+    _display({WIDGET: {"version_major": 2, "version_minor": 0, "model_id": view.model_id}})
+    Context().run(loop_thread().portal.start_task_soon, scene.harness.keep, live.serve)
+
+
 def html_of(handle: Any) -> str:
     """Return a handle's last state as HTML."""
     scene = scene_of(handle)

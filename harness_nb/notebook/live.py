@@ -53,7 +53,7 @@ class Live:
         self,
         scene: Scene,
         *,
-        save: Callable[[Picture], None],
+        save: Callable[[Picture], None] | None = None,
         reachable: bool = True,
     ) -> None:
         self._harness = scene.harness
@@ -111,14 +111,14 @@ class Live:
                 size = await self._send_lists(picture)
             late = anyio.current_time() - saved
             over = picture.ended and not self._scene.endless
-            if over or late > SAVE_EVERY:
+            if self._save is not None and (over or late > SAVE_EVERY):
                 saved = anyio.current_time()
-                await anyio.to_thread.run_sync(self._save_now)
+                await anyio.to_thread.run_sync(self._save_now, self._save)
             if over:
                 await self._send_output(final=True)
                 return
             await self._pause(max(PAUSE, size / RATE))
-            saved_by_then = late < SAVE_EVERY and (self._seen or self._view is None)
+            saved_by_then = self._save is not None and late < SAVE_EVERY and (self._seen or self._view is None)
             with anyio.move_on_after(SAVE_EVERY if saved_by_then else None):
                 await any_of(*changed)
 
@@ -148,8 +148,8 @@ class Live:
             self._select(picture.output)
         return picture
 
-    def _save_now(self) -> None:
-        self._save(self._scene.look(live=False))
+    def _save_now(self, save: Callable[[Picture], None]) -> None:
+        save(self._scene.look(live=False))
 
     def _say_gone(self, error: Exception) -> None:
         text = str(error) if isinstance(error, HarnessError) else f"This cannot be shown: {error!r}"
@@ -293,8 +293,9 @@ class Live:
     async def _answer(self, order: dict[str, Any]) -> dict[str, Any]:
         reply = reply_of(str(order["verb"]), order.get("option"), str(order.get("notes") or ""))
         harness = self._harness
+        door = harness.door if harness.door != "python" else DOOR  # a form in a notebook is not a line of Python
         question = await anyio.to_thread.run_sync(self._store.messages.at, int(order["seq"]))
         answer = await harness.announced(
-            lambda: reply.send(harness.desk, question, actor=harness.actor, door=DOOR)
+            lambda: reply.send(harness.desk, question, actor=harness.actor, door=door)
         )  # fmt: skip
         return {"text": f"✓ {summary_of(answer)}"}

@@ -369,6 +369,7 @@ class Page {
   leave() {
     this.gone = true;
     this.root.querySelector(".hnb-head-told").textContent =
+      document.body.dataset.hnbGone ?? // a page of its own has no cell
       "The kernel of this view has gone, so this stands still; what runs goes on. Run the cell again to see it live.";
     for (const one of this.root.querySelectorAll("button, form *")) one.disabled = true;
   }

@@ -54,6 +54,17 @@ def retry_context(failed: SessionRecord) -> str:
     return f"The attempt before failed: {failed.reason}"
 
 
+def earlier_attempts(store: Store, plan_id: str) -> list[SessionRecord]:
+    """Return the tries at a plan so far, oldest first."""
+    return [one for one in store.sessions.select(plan_id=plan_id) if one.worker != "python"]
+
+
+def words_along(earlier: Sequence[SessionRecord], prompt: str | None) -> str | None:
+    """Return what a try is told besides its plan: how the one before failed, and what whoever starts it says."""
+    failed = [one for one in earlier[-1:] if "failed" in (one.state, one.verdict)]
+    return "\n".join(filter(None, (*map(retry_context, failed), prompt))) or None
+
+
 def await_launches(store: Store, run_id: str) -> None:
     """Wait for the sessions that a dead process was just starting, and give up those that never come.
 

@@ -11,7 +11,7 @@ import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import psutil
 from watchfiles import watch
@@ -19,6 +19,9 @@ from watchfiles import watch
 from harness_nb.errors import ShimFailedError
 from harness_nb.sessions import ask_shim
 from harness_nb.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 STARTING = 60
 ENDING = 20
@@ -51,7 +54,7 @@ class JupyterServer:
         return Path(self.environment["JUPYTERLAB_SETTINGS_DIR"])
 
 
-def start_jupyter(folder: Path, *, token: str) -> JupyterServer:
+def start_jupyter(folder: Path, *, token: str, options: Sequence[str] = ()) -> JupyterServer:
     """Start JupyterLab on an empty folder below this one, and return once it says where it listens.
 
     Raises:
@@ -65,7 +68,7 @@ def start_jupyter(folder: Path, *, token: str) -> JupyterServer:
     labconfig.mkdir(parents=True)
     (labconfig / "default_setting_overrides.json").write_text(json.dumps(SETTINGS))
     with log.open("wb") as output:
-        process = _launch(root, token, environment, output)
+        process = _launch(root, token, environment, output, options)
     try:
         url = _wait_for_url(process, runtime, log)
     except BaseException:
@@ -114,11 +117,14 @@ def _environment(folder: Path) -> dict[str, str]:
     }
 
 
-def _launch(root: Path, token: str, environment: dict[str, str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+def _launch(
+    root: Path, token: str, environment: dict[str, str], output: IO[bytes], more: Sequence[str]
+) -> subprocess.Popen[bytes]:
     options = [
         "--no-browser", "--allow-root", "--port=0", "--ip=127.0.0.1", "--expose-app-in-browser",
         f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
         "--LabApp.news_url=None", "--LabApp.extension_manager=readonly",
+        *more,
     ]  # fmt: skip
     return subprocess.Popen(
         [sys.executable, "-m", "jupyterlab", *options],

@@ -13,8 +13,9 @@ import pytest
 
 from harness_nb import ACCEPT_ALL, AsyncHarness, Harness, Plan, Policy, RunBlock, Task
 from harness_nb.notebook import html_of, text_of
-from harness_nb.notebook.board import BoardScene, ControlRoom, ProjectReport
+from harness_nb.notebook.board import BoardScene, ControlRoom
 from harness_nb.notebook.displays import scene_of
+from harness_nb.notebook.project_report import ProjectReport
 from harness_nb.store.events import Events
 from tests.orchestrator.written_plans import configure, plan, until, write_plan
 

@@ -1,0 +1,227 @@
+"""The server of the page: Voilà in this process, on this machine alone, with nothing in it but the board."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_server.auth.identity import IdentityProvider
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets, bind_unix_socket
+from traitlets import Unicode
+from traitlets.config import Config
+from voila.app import Voila
+from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
+from voila.static_file_handler import AllowListFileHandler
+from voila.tornado.handler import TornadoVoilaHandler
+from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
+
+from harness_nb.dashboard.gate import Gate, Headers, hosts_of
+from harness_nb.dashboard.kernel import PROJECT
+from harness_nb.dashboard.visits import BeaconHandler, ChannelsHandler, PageHandler, PresenceHandler, VisitKernels
+from harness_nb.errors import DashboardSocketError, PortTakenError
+from harness_nb.store.layout import runtime_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+PAGE = Path(__file__).parent / "page"
+LOOPBACK = ("127.0.0.1", "::1")
+EXTENSIONS = ("@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget")
+"""What the page loads of JupyterLab's extensions, whatever else is installed."""
+OURS = {
+    TornadoVoilaHandler: PageHandler,
+    VoilaKernelWebsocketHandler: ChannelsHandler,
+    VoilaShutdownKernelHandler: BeaconHandler,
+}
+"""Handlers of Voilà that we have our own for."""
+PING = 30
+"""Seconds between two looks whether a page's WebSockets still live."""
+
+
+def bind_loopback(port: int) -> list[socket.socket]:
+    """Listen on this machine's own addresses; 0 takes a port that is free.
+
+    Raises: PortTakenError.
+    """
+    sockets: list[socket.socket] = []
+    for address in LOOPBACK:
+        try:
+            sockets += bind_sockets(port, address)
+        except OSError as error:
+            # without IPv6 the other address is enough; where it is taken, a browser might send the token there
+            if sockets and error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                break
+            for one in sockets:
+                one.close()
+            raise PortTakenError(port, error.strerror or str(error)) from None
+        port = sockets[0].getsockname()[1]
+    return sockets
+
+
+def bind_private(path: Path) -> list[socket.socket]:
+    """Listen on a Unix socket that nobody else can connect to.
+
+    Raises: DashboardSocketError.
+    """
+    before = os.umask(0o177)
+    try:
+        return [bind_unix_socket(str(path), mode=0o600)]
+    except (OSError, ValueError) as error:
+        raise DashboardSocketError(path, str(error)) from None
+    finally:
+        os.umask(before)
+
+
+async def serve(
+    project: Path,
+    sockets: Sequence[socket.socket],
+    *,
+    token: str,
+    base_url: str = "/",
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve a project's page until SIGINT or SIGTERM; its kernels end with it, sessions go on."""
+    _log_without(token)
+    stop = asyncio.Event()
+    dashboard = Dashboard(config=_config(project), token=token, base_url=base_url)
+    dashboard.initialize([])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    dashboard.start()
+    ip = sockets[0].family != socket.AF_UNIX
+    server = HTTPServer(Gate(dashboard.app, hosts_of(sockets[0].getsockname()[1]) if ip else None))
+    server.add_sockets(sockets)
+    ready()
+    try:
+        await stop.wait()
+    finally:
+        server.stop()
+        await dashboard.end()
+
+
+def _log_without(token: str) -> None:
+    """Have tornado tell of what goes wrong without the token, which an address may hold."""
+
+    def redact(record: logging.LogRecord) -> bool:
+        if token:
+            record.msg, record.args = record.getMessage().replace(token, "…"), ()
+        return True
+
+    handler = logging.StreamHandler()
+    handler.addFilter(redact)
+    logger = logging.getLogger("tornado")
+    logger.addHandler(handler)
+    logger.propagate = False
+
+
+class Dashboard(Voila):  # type: ignore[misc]
+    """Voilà with one page, and without what else it offers: settings files, a login form, files, other notebooks."""
+
+    name = "voila"
+    project = Unicode(config=True)
+
+    def load_config_file(self, *_: Any, **__: Any) -> None:
+        """Leave the user's Voilà settings alone: one of them could open this server up."""
+
+    def init_settings(self) -> dict[str, Any]:
+        """Return Voilà's settings with ours."""
+        self.identity_provider_class = TokenOnly
+        # the same token, the same cookies: a page that outlives a restart is let in again
+        self.cookie_secret = hashlib.sha256(b"cookie:" + self.token.encode()).digest() if self.token else os.urandom(32)
+        settings: dict[str, Any] = super().init_settings()
+        return settings | {
+            "transforms": [Headers],
+            "log_function": lambda _: None,  # an address may hold the token
+            "websocket_ping_interval": PING,
+            "ws_ping_interval": PING * 1000,  # Jupyter's own, in milliseconds
+            "ws_ping_timeout": PING * 1000,
+        }
+
+    def init_handlers(self) -> list[Any]:
+        """Return Voilà's handlers without those that give out files, and with ours."""
+        found: list[Any] = []
+        for path, handler, *more in super().init_handlers():
+            if handler is not AllowListFileHandler:
+                found.append((path, OURS.get(handler, handler), *more))
+        return [(rf"{re.escape(self.server_url)}harness/present/(\w+(?:-\w+){{4}})", PresenceHandler), *found]
+
+    def setup_template_dirs(self) -> None:
+        """Put our page before Voilà's own."""
+        super().setup_template_dirs()
+        self.template_paths: list[str] = [str(PAGE), *self.template_paths]
+
+    def listen(self) -> None:
+        """Leave that to ``serve``, which knows the sockets."""
+
+    async def end(self) -> None:
+        """End all kernels."""
+        await self.kernel_manager.shutdown_all(now=True)
+        shutil.rmtree(self.connection_dir, ignore_errors=True)
+
+
+class TokenOnly(IdentityProvider):
+    """Lets in whoever has the token or the cookie; there is no form to log in with."""
+
+    def __init__(self, **options: Any) -> None:
+        options.pop("login_handler_class", None)
+        super().__init__(**options, cookie_options={"samesite": "Lax"})
+
+    @property
+    def auth_enabled(self) -> bool:
+        """Whether there is a token: behind a proxy, that one has let its users in."""
+        return bool(self.token)
+
+    def get_handlers(self) -> list[tuple[str, object]]:
+        """Return none."""
+        return []
+
+
+class OwnKernel(KernelSpecManager):
+    """One kernel: this Python, without the user's start-up files, whatever other kernels are installed."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:  # noqa: ARG002
+        """Return it."""
+        spec = KernelSpec(resource_dir="", **get_kernel_dict())
+        spec.argv += ["--HistoryManager.enabled=False"]
+        dashboard: Any = self.parent
+        spec.env = {PROJECT: dashboard.project, "IPYTHONDIR": dashboard.connection_dir}
+        return spec
+
+
+def _config(project: Path) -> Config:
+    def page_config(found: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {**found, "project": project.name}
+
+    return Config(
+        Voila={
+            "notebook_path": str(PAGE / "page.ipynb"),
+            "root_dir": str(PAGE),
+            "open_browser": False,
+            "log_level": "ERROR",
+            "connection_dir_root": str(runtime_folder()),
+        },
+        KernelManager={"transport": "ipc"},  # files that only we can open, where ports are everybody's
+        VoilaConfiguration={
+            "allow_template_override": "NO",
+            "allow_theme_override": "NO",
+            "attempt_fix_notebook": False,
+            "extension_allowlist": list(EXTENSIONS),
+            "file_allowlist": [],
+            "kernel_spec_manager_class": OwnKernel,
+            "multi_kernel_manager_class": VisitKernels,
+            "page_config_hook": page_config,
+        },
+        Dashboard={"project": str(project)},
+    )

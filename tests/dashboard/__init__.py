@@ -1,0 +1,1 @@
+"""The page's server: who may speak to it, what it serves, and what is left when it ends."""
