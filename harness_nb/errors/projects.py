@@ -1,0 +1,167 @@
+"""What can be wrong with a project: its folder, its files, its journal and its runs."""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from harness_nb.errors.base import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+class ProjectNotFoundError(HarnessError):
+    """A harness was opened on a folder that is not there."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"There is no folder {folder}. Create it, or give the path of your project.")
+
+
+class NotAFolderError(HarnessError):
+    """A file was given where a project's folder is meant."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is a file; give the project's folder.")
+
+
+class UnwritableFolderError(HarnessError):
+    """A folder that the harness must write into cannot be written."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(
+            f"Cannot write in {folder}: {reason}. Give yourself write permission there, or open a copy of the project."
+        )
+
+
+class UnreadableFileError(HarnessError):
+    """A file exists and cannot be used as what it should be."""
+
+    def __init__(self, path: Path, reason: str, line: int | None = None) -> None:
+        where = f"{path}:{line}" if line else f"{path}"
+        self.reason, self.line = reason, line
+        super().__init__(f"{where} cannot be read: {reason}. Correct the file, or remove it to start from the default.")
+
+
+class UnchangeableFileError(HarnessError):
+    """A client's own file cannot be changed without losing what is in it."""
+
+    def __init__(self, path: Path, reason: str, client: str, line: int | None = None) -> None:
+        where = f"{path}:{line}" if line else f"{path}"
+        super().__init__(
+            f"{where} cannot be changed: {reason}. Nothing was written. Correct it, or add by hand what "
+            f"`harness-nb mcp install --client {client} --print` shows."
+        )
+
+
+class FileInTheWayError(HarnessError):
+    """Something was to be written where there is something already."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path} is there already, and {what} overwrites nothing. Choose another folder.")
+
+
+class UnsafeTokenFileError(HarnessError):
+    """A file that should hold a secret token holds none, or lets others read it."""
+
+    def __init__(self, path: Path, problem: str, remedy: str) -> None:
+        super().__init__(f"The token in {path} cannot be used: {problem}. Run: {remedy}")
+
+
+class JournalGoneError(ProjectNotFoundError):
+    """What the harness keeps in a project was deleted while that was open."""
+
+    def __init__(self, folder: Path) -> None:
+        HarnessError.__init__(
+            self,
+            f"The .orchestration folder of {folder} was deleted while it was open. Open the project again: "
+            f"Harness({str(folder)!r}).",
+        )
+
+
+class JournalBusyError(HarnessError):
+    """Another program keeps the journal locked."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"The journal {path} has been locked by another program for too long. Close what has it open and try again."
+        )
+
+
+class JournalDamagedError(HarnessError):
+    """The journal is not a database that can be used."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"The journal {path} cannot be used: {reason}. Move it aside; plans, summaries and logs stay.")
+
+
+class UntrustedProjectError(HarnessError):
+    """Commands from a project's plans were to run before the user trusted the project."""
+
+    def __init__(self, project: Path) -> None:
+        super().__init__(
+            f"{project} is not trusted yet, and its plans contain commands. Read them, then run "
+            f"`harness-nb trust {quote(str(project))}` once (or pass --trust, or Harness(…, trust=True))."
+        )
+
+
+class NoPlansError(HarnessError):
+    """A run was asked for in a project that has no plans."""
+
+    def __init__(self, project: Path) -> None:
+        super().__init__(
+            f"There are no plans in {project}. Write one as planning/plans/01-name/01-01-PLAN.md "
+            "(`harness-nb init` makes a starter), or pass plans=[Plan(…)]."
+        )
+
+
+class UnknownPlanError(HarnessError):
+    """A plan was named that the project does not have."""
+
+    def __init__(self, plan_id: str, known: Iterable[str]) -> None:
+        names = list(known)
+        shown = ", ".join(names[:12]) + (" …" if len(names) > 12 else "") or "none"
+        super().__init__(f"There is no plan {plan_id!r}. The project has: {shown}.")
+
+
+class SecondRunError(HarnessError):
+    """Another process, or this one, is already running the project's plans."""
+
+    def __init__(self, project: Path, note: dict[str, object]) -> None:
+        who = f"process {note['pid']} ({note.get('door', 'unknown')}, since {note.get('since')})" if note else "someone"
+        super().__init__(
+            f"A run of {project} is going on already: {who}. Watch it with `harness-nb status`, or stop it there first."
+        )
+
+
+class RunFailedError(HarnessError):
+    """A run ended without all of its plans complete."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        super().__init__("The run did not reach its end:\n" + "\n".join(f"  {line}" for line in lines))
+
+
+class HarnessClosedError(HarnessError):
+    """A harness was used after it was closed, or before it was opened."""
+
+    def __init__(self) -> None:
+        super().__init__("This harness is not open. Use `async with AsyncHarness(…)`, or make a new Harness(…).")
+
+
+class UnusableArgumentError(HarnessError, TypeError, ValueError):
+    """A verb was called with something that it cannot use."""
+
+    def __init__(self, argument: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{argument} cannot be used: {problem}. {remedy}.")
+
+
+class UnknownSettingWarning(UserWarning):
+    """A file of settings says something that has no effect; the text names the line."""
+
+
+class NoFrontmatterWarning(UserWarning):
+    """The quick state was to be set in a roadmap that has no place for it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} has no frontmatter; pass insert=True to add one")
