@@ -163,8 +163,9 @@ class AsyncHarness:
     ) -> AsyncSession:
         """Start a worker in a process of its own that outlives this one.
 
-        A ``command`` is run as it is; a ``plan`` is assigned to the worker by itself. ``env_credentials`` are in the
-        worker's environment and masked in its output. ``resume`` names a session to go on with.
+        A ``command`` is run as it is; a ``plan`` is assigned to the worker by itself, and its context is how the try
+        before failed, and ``prompt``. ``env_credentials`` are in the worker's environment and masked in its output.
+        ``resume`` names a session to go on with.
 
         Raises: UntrustedProjectError for a plan, UnknownPlanError, UnknownWorkerError, UnsuitableWorkerError,
         CommandNotFoundError, WorkingFolderNotFoundError, MissingCommandError, NotResumableError, UnusableArgumentError.

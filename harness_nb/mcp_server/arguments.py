@@ -55,7 +55,7 @@ class StartSession(Arguments):
         " follows from command or plan.",
     )
     plan: str | None = Field(default=None, description="A plan's id, such as '03-02'; harness_get_state lists them.")
-    prompt: str | None = Field(default=None, description="What the worker is to do, for workers that take words.")
+    prompt: str | None = Field(default=None, description="What the worker is to do, or to know besides its plan.")
     task_type: TaskType = Field(default="execute", description="What kind of work this is.")
     resume: str | None = Field(default=None, description="The id of a session to go on with, instead of a new one.")
 

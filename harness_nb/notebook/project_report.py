@@ -40,9 +40,10 @@ class ProjectReport:
         state = read_state(self._store, self.project)
         newest = self._store.runs.newest()
         self.last = RunReport.model_validate(newest.report) if newest and newest.ended_at and newest.report else None
+        at_work = any(one.state in ("running", "verifying") for one in state.plans)  # also those that are of no run
         return RunReport(
             run_id=state.run_id or "",
-            state="running" if state.holder else "idle",
+            state="running" if state.holder or at_work else "idle",
             passed=False,
             plans=tuple(PlanOutcome.of(one) for one in state.plans),
         )

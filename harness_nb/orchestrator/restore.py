@@ -11,6 +11,8 @@ from harness_nb.sessions import DRIVERS, driver_named, result_of
 from harness_nb.sessions.ending import is_alive
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness_nb.plans.project import Project
     from harness_nb.protocol.files import Config
     from harness_nb.protocol.plans import Plan

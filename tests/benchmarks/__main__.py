@@ -17,7 +17,7 @@ import anyio.to_thread
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import browser, projects, starting, talking, terminal, waiting
+from tests.benchmarks import browser, doors, mcp, projects, starting, talking, terminal, waiting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,13 +34,16 @@ async def measure(*, quick: bool) -> AsyncIterator[Figure]:
     if not quick:
         for figure in await talking.a_long_talk(500):
             yield figure
+    for figure in await mcp.through_mcp(50 if quick else 200, 3 if quick else 20):
+        yield figure
     yield starting.import_of_the_harness(5 if quick else 11)
     yield await projects.many_plans(300, 1 if quick else 3)
     yield await projects.many_checks(3 if quick else 9)
     for figure in await waiting.waits(2 if quick else 5):
         yield figure
-    for figure in await anyio.to_thread.run_sync(partial(browser.in_a_browser, quick=quick)):
-        yield figure
+    for in_a_browser in (browser.in_a_browser, doors.at_every_door):
+        for figure in await anyio.to_thread.run_sync(partial(in_a_browser, quick=quick)):
+            yield figure
 
 
 async def main() -> None:

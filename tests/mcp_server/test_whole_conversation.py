@@ -217,7 +217,7 @@ test "$1" = first || echo "A door" > door.md
 
 @pytest.mark.row(5, 9, 12)
 async def test_a_second_try_is_told_what_failed_and_what_was_missing(project: Path) -> None:
-    """Whoever holds the lease judges, without being asked; what failed goes into the next task, and so do words to it."""
+    """Whoever holds the lease judges, without being asked; what failed goes into the next task, with a word to it."""
     (project / "planning" / "plans" / "01-door").mkdir(parents=True)
     (project / "planning" / "plans" / "01-door" / "01-01-PLAN.md").write_text(PLAN)
     set_trusted(project)

@@ -49,6 +49,19 @@ def test_plans_that_a_run_was_given_are_shown_while_it_runs_and_after(
     assert "2 of 2 plans" in seen(elsewhere, "head")
 
 
+def test_plans_that_were_started_one_by_one_are_work_too(
+    opened: Callable[..., Harness], root: Path, elsewhere: ControlRoom
+) -> None:
+    write_plan(root, "01-01", "while [ ! -e go ]; do sleep 0.05; done")
+    assert "not running" in seen(elsewhere, "head")
+    session = opened().start_session(plan="01-01")
+    assert "● running" in seen(elsewhere, "head")
+    (root / "go").touch()
+    session.wait(timeout=60)
+    until(lambda: "not running" in seen(elsewhere, "head"))
+    assert "1 of 1 plans" in seen(elsewhere, "head")
+
+
 def test_the_report_of_the_newest_run_stands_until_another_begins(
     opened: Callable[..., Harness], root: Path, elsewhere: ControlRoom
 ) -> None:
