@@ -105,6 +105,7 @@ class AsyncHarness:
         self._tasks: TaskGroup | None = None
         self._run: AsyncRun | None = None
         self._judges = judges
+        self._lone: LoneSessions | None = None
         self._failure: Exception | None = None
         self.answering = Answering(self.host, self.desk, lambda: self._run, policies=policies, told=attended)
         if trust:
@@ -117,7 +118,8 @@ class AsyncHarness:
         self.answering.begin_anew()
         await tasks.start(self._serve)
         if self._judges:
-            tasks.start_soon(LoneSessions(self.host, self.desk, self.answer_for).serve)
+            self._lone = LoneSessions(self.host, self.desk, self.answer_for)
+            tasks.start_soon(self._lone.serve)
         return self
 
     async def _serve(self, *, task_status: TaskStatus[None]) -> None:
@@ -193,6 +195,8 @@ class AsyncHarness:
         assignment = Assignment(plan=found, prompt=prompt, command=words or (), params=given, task_type=task_type)
 
         def assign() -> None:
+            if self._lone is not None and session.is_attempt:
+                self._lone.claim(session.id)
             if found is not None and project is not None:
                 told, now = words_along(earlier, prompt), self.store.clock()
                 message = task_message(self.store.new_id(), session, found, project.spec_dir, told, now)

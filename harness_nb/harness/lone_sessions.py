@@ -1,8 +1,9 @@
 """Judging tries at plans that belong to no run: those that somebody started one by one.
 
 A worker that says it is done has not been judged yet, so whoever might run the project's plans verifies what it did,
-without being asked. Of several such processes one does it: it holds a lock of that session meanwhile, which dies with
-it. The project's lease would do as well, but a verification may wait for a person, and no run could begin until then.
+without being asked. Of several such processes the one that started the session does it, by its own policies; where that
+has gone, another one. A lock of that session says who, and dies with its holder. The project's lease would do as well,
+but a verification may wait for a person, and no run could begin until then.
 """
 
 from __future__ import annotations
@@ -24,11 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness_nb.orchestrator import Desk
+    from harness_nb.plans import Project
+    from harness_nb.protocol.plans import Plan
     from harness_nb.protocol.records import SessionRecord
+    from harness_nb.protocol.report import Report
     from harness_nb.sessions.host import SessionHost
 
 LOOK_AGAIN = 1.0
-"""Seconds until the next look at what another process judges: it may die without a word."""
+"""Seconds until the next look at what another process judges, for it may die without a word, and until the next try."""
+LONGEST_PAUSE = 60.0
+"""Seconds between two tries at most; each pause is twice the one before."""
 
 
 class LoneSessions:
@@ -40,70 +46,106 @@ class LoneSessions:
         self._desk = desk
         self._on_ask = on_ask
         self._seen = 0
-        self._due: dict[str, SessionRecord] = {}
+        self._due: set[str] = set()
+        self._ours: set[str] = set()
         self._carried: set[str] = set()
+        self._pauses: dict[str, tuple[float, float]] = {}
+
+    def claim(self, session_id: str) -> None:
+        """Keep a session that is just being started for this process, as long as this lives."""
+        if self._is_ours(session_id):
+            self._ours.add(session_id)
 
     async def serve(self) -> None:
         """Judge what ends until cancelled; whatever goes wrong with one session leaves the others alone."""
-        async with anyio.create_task_group() as tasks:
-            while True:
-                changed = self._host.changes.next
-                for session_id in await anyio.to_thread.run_sync(self._next):
-                    self._carried.add(session_id)
-                    tasks.start_soon(self._carry, session_id)
-                with anyio.move_on_after(LOOK_AGAIN if self._due.keys() - self._carried else None):
-                    await changed.wait()
-
-    def _next(self) -> list[str]:
-        """Return the sessions that wait for a verdict and that nobody else judges in this moment."""
         try:
-            self._notice()
+            async with anyio.create_task_group() as tasks:
+                while True:
+                    changed = self._host.changes.next
+                    for session_id in await anyio.to_thread.run_sync(self._next, anyio.current_time()):
+                        self._carried.add(session_id)
+                        tasks.start_soon(self._carry, session_id)
+                    with anyio.move_on_after(LOOK_AGAIN if self._due - self._carried else None):
+                        await changed.wait()
+        finally:
+            for session_id in list(self._ours):
+                self._let_go(session_id)
+
+    def _next(self, now: float) -> list[str]:
+        """Return the sessions that wait for a verdict and are ours to judge now."""
+        try:
+            if self._notice() and self._due:
+                for name in self._due - {one.id for one in newest_attempts(self._store).values()}:
+                    self._done(name)  # a later try at the same plan counts
             if not self._due or not is_trusted(self._store.layout.root):
                 return []
-            newest = {one.id for one in newest_attempts(self._store).values()}
-            for name in self._due.keys() - newest:  # a later try at the same plan counts
-                del self._due[name]
-            waiting = [name for name in self._due if name not in self._carried]
-            return [name for name in waiting if acquire(self._store.layout.session(name).judging)]
         except (HarnessError, OSError):  # the journal is busy, say, or the project was deleted
             return []
+        waiting = [name for name in self._due - self._carried if self._pauses.get(name, (0.0, now))[1] <= now]
+        return [name for name in sorted(waiting) if self._is_ours(name)]
 
-    def _notice(self) -> None:
-        for one in self._store.sessions.select(since=self._seen):
+    def _notice(self) -> bool:
+        changed = self._store.sessions.select(since=self._seen)
+        for one in changed:
             self._seen = max(self._seen, one.revision)
             if one.is_attempt and one.run_id is None and not one.live and one.verdict is None:
-                self._due[one.id] = one
-            else:
-                self._due.pop(one.id, None)
+                self._due.add(one.id)
+            elif not one.live:
+                self._done(one.id)
+        return bool(changed)
+
+    def _is_ours(self, session_id: str) -> bool:
+        folder = self._store.layout.session(session_id)
+        try:
+            if session_id not in self._ours:
+                folder.create()  # somebody may have cleared it away
+                if not acquire(folder.judging):
+                    return False
+                self._ours.add(session_id)
+        except OSError:  # the project was deleted, or cannot be written
+            return False
+        return True
+
+    def _done(self, session_id: str) -> None:
+        self._due.discard(session_id)
+        self._pauses.pop(session_id, None)
+        if session_id not in self._carried:
+            self._let_go(session_id)
+
+    def _let_go(self, session_id: str) -> None:
+        if session_id in self._ours:
+            self._ours.discard(session_id)
+            release(self._store.layout.session(session_id).judging)
 
     async def _carry(self, session_id: str) -> None:
         try:
-            await self._judge(self._due[session_id])
-        except Exception as error:
-            reason = str(error) if isinstance(error, HarnessError | OSError) else f"{type(error).__name__}: {error}"
-            await anyio.to_thread.run_sync(self._give_up, session_id, reason)
-            await self._host.announce()
+            await self._judge(session_id)
+            self._due.discard(session_id)
+        except (HarnessError, OSError) as error:  # a busy journal, settings that are just being edited: it may pass
+            pause = min(2 * self._pauses.get(session_id, (LOOK_AGAIN / 2, 0.0))[0], LONGEST_PAUSE)
+            self._pauses[session_id] = (pause, anyio.current_time() + pause)
+            await anyio.to_thread.run_sync(say, self._store, "judging_failed", str(error), None)
         finally:
-            release(self._store.layout.session(session_id).judging)
             self._carried.discard(session_id)
+            if session_id not in self._due:
+                self._done(session_id)
+            self._host.changes.happened()  # so that ``serve`` thinks anew of how long it may rest
 
-    def _give_up(self, session_id: str, reason: str) -> None:
-        self._due.pop(session_id, None)
-        try:
-            self._store.sessions.update(session_id, "judged", verdict="failed", reason=reason)
-        except (HarnessError, OSError):  # the journal is gone with its project
-            return
-
-    async def _judge(self, session: SessionRecord) -> None:
-        session = await anyio.to_thread.run_sync(self._store.sessions.get, session.id)
+    async def _judge(self, session_id: str) -> None:
+        session = await anyio.to_thread.run_sync(self._store.sessions.get, session_id)
         if session.verdict is not None:  # another process was faster
-            self._due.pop(session.id, None)
             return
         project = await anyio.to_thread.run_sync(open_project, self._store)
         plan = project.plan(str(session.plan_id))
         if plan is None:
-            raise HarnessError(f"the plan {session.plan_id} is not in the project any more, so nothing can judge this")
-        config = self._store.config()
+            gone = f"the plan {session.plan_id} is not in the project any more, so nothing can judge this"
+            await self._fail(session_id, gone)
+        else:
+            await self._verify(session, plan, project)
+        await anyio.to_thread.run_sync(self._publish)
+
+    async def _verify(self, session: SessionRecord, plan: Plan, project: Project) -> None:
+        config = await anyio.to_thread.run_sync(self._store.config)
         judge = Judge(self._host, self._desk, project, on_ask=self._on_ask)
         verdicts = Verdicts(self._host, judge, config)
         progress = PlanProgress(plan, worker=session.worker, state="verifying", attempts=[session])
@@ -112,9 +154,25 @@ class LoneSessions:
         elif not config.verification_required:
             await verdicts.complete(progress, "unverified")
         else:
-            progress.report = await judge.plan(plan)
-            await verdicts.settle(progress)
-        await anyio.to_thread.run_sync(self._publish)
+            progress.report = await self._report(judge, plan, session.id)
+            if progress.report is not None:
+                await verdicts.settle(progress)
+
+    async def _report(self, judge: Judge, plan: Plan, session_id: str) -> Report | None:
+        try:
+            return await judge.plan(plan)
+        except (HarnessError, OSError):
+            raise
+        except Exception as error:  # nobody foresaw it, so trying again would hardly help
+            await self._fail(session_id, f"{type(error).__name__}: {error}")
+            return None
+
+    async def _fail(self, session_id: str, reason: str) -> None:
+        def fail() -> None:
+            self._store.sessions.update(session_id, "judged", verdict="failed", reason=reason)
+
+        await anyio.to_thread.run_sync(fail)
+        await self._host.announce()
 
     def _publish(self) -> None:
         try:

@@ -51,7 +51,7 @@ class Verdicts:
         report = progress.report.to_wire() if progress.report else None
 
         def record() -> SessionRecord:
-            if verdict == "failed":
+            if verdict == "failed" and self._is_newest(progress):
                 self._judge.withdraw_summary(progress.plan)
             session = self._store.sessions.get(str(progress.session_id))
             return self._store.sessions.update(
@@ -60,6 +60,11 @@ class Verdicts:
 
         progress.keep(await anyio.to_thread.run_sync(record))
         await self._host.announce()
+
+    def _is_newest(self, progress: PlanProgress) -> bool:
+        """Say whether no later try at the plan was begun: its summary is none of an earlier one's business."""
+        tries = [one.id for one in self._store.sessions.select(plan_id=progress.plan.id) if one.is_attempt]
+        return tries[-1:] == [progress.session_id]
 
     async def _leave_behind(self, progress: PlanProgress) -> str | None:
         """Write the summary and commit, and return what of that failed: it takes nothing from a plan that passed."""

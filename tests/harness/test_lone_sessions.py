@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -129,6 +130,83 @@ def test_of_several_processes_one_judges(harness: Harness, root: Path) -> None:
     for other in others:
         other.communicate(timeout=LIMIT)
     assert len(harness._twin.store.events.select(kind="judged")) == 1
+
+
+STARTER = """
+import sys
+from harness_nb import Harness
+harness = Harness(sys.argv[1])
+print(harness.start_session(plan="01-01").id, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.row(5, 10, 11)
+def test_who_started_a_session_judges_it_by_its_own_policies_and_another_only_once_that_is_gone(
+    opened: Opened, root: Path
+) -> None:
+    """A bystander whose policy says yes to everything leaves the question to whoever the starter would ask."""
+    write_plan(root, "01-01", WAITS, must_pass=[])
+    bystander = opened(policies=[ACCEPT_ALL.replace(after=0)])
+    starter = subprocess.Popen([sys.executable, "-c", STARTER, str(root)], stdin=-1, stdout=-1, text=True)
+    assert starter.stdout
+    session_id = starter.stdout.readline().strip()
+    (root / "go").touch()
+    until(bystander.get_pending, LIMIT)
+    [asked] = bystander.get_pending()
+    cursor = bystander.next_change(timeout=0).cursor
+    assert not bystander.next_change(cursor=cursor, timeout=1.5).sessions, "longer than the pause between two looks"
+    assert [one.id for one in bystander.get_pending()] == [asked.id]
+    starter.kill()
+    starter.communicate()
+    assert verdict_of(bystander, session_id) == "passed"
+
+
+@pytest.mark.row(5, 11)
+def test_a_passing_hindrance_is_no_verdict(opened: Opened, root: Path) -> None:
+    """Settings with a mistake in them hold the verification up until they are mended."""
+    write_plan(root, "01-01", WAITS, must_pass=MADE)
+    harness = opened()
+    session = harness.start_session(plan="01-01")
+    config = root / ".orchestration" / "config.yaml"
+    config.write_text("maxRetries: [")
+    (root / "go").touch()
+    until(lambda: harness._twin.store.events.select(kind="judging_failed"), LIMIT)
+    assert session.record.verdict is None
+    config.write_text("maxRetries: 0\n")
+    assert verdict_of(harness, session.id) == "passed"
+
+
+@pytest.mark.row(5, 11)
+def test_a_session_whose_folder_was_cleared_away_holds_no_other_up(opened: Opened, root: Path) -> None:
+    for name in ("01-01", "01-02"):
+        write_plan(root, name)
+    harness = opened(judges=False)
+    cleared = harness.start_session(plan="01-01")
+    cleared.wait(timeout=LIMIT)
+    harness.close()
+    shutil.rmtree(root / ".orchestration" / "sessions" / cleared.id)
+    again = opened()
+    assert verdict_of(again, again.start_session(plan="01-02").id) == "passed"
+    assert verdict_of(again, cleared.id) == "passed"
+
+
+@pytest.mark.row(5)
+def test_a_late_failure_of_an_earlier_try_takes_nothing_from_a_later_one(opened: Opened, root: Path) -> None:
+    check = "while [ ! -e judge ]; do sleep 0.02; done; false"
+    write_plan(root, "01-01", must_pass=[{"id": "slow", "type": "command_succeeds", "command": check}])
+    harness = opened()
+    first = harness.start_session(plan="01-01")
+    first.wait(timeout=LIMIT)
+    until(lambda: harness._twin._lone and first.id in harness._twin._lone._carried)
+    write_plan(root, "01-01", must_pass=MADE)
+    (root / "made.txt").touch()
+    second = harness.start_session(plan="01-01")
+    assert verdict_of(harness, second.id) == "passed"
+    (root / "judge").touch()
+    assert verdict_of(harness, first.id) == "failed"
+    assert "Status: VERIFIED" in (root / "planning/plans/01-phase/01-01-SUMMARY.md").read_text()
+    assert harness.get_state().plan("01-01").verified
 
 
 @pytest.mark.row(5, 11)
