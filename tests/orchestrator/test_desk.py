@@ -18,12 +18,16 @@ from harness_nb.errors import (
     UnknownMessageTypeError,
     WrongAnswerTypeError,
 )
+from harness_nb.orchestrator import Desk
 from harness_nb.sessions import ask_shim
+from harness_nb.sessions.worker_side import WorkerSide
 from tests.leaks import files_that_hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from harness_nb.store import Store
 
 SECRET = "postgresql://ann:s3cr3t-value@db:5432/shop"
 ASKS = """
@@ -62,6 +66,11 @@ def asking(harness: Harness) -> Asking:
     harness.wait_for_state(session_ids=[session.id], states=["checkpoint"], timeout=20)
     [question] = harness.get_pending(session.id)
     return session, question
+
+
+def environment_of(store: Store, session_id: str) -> dict[str, str]:
+    folder = store.layout.session(session_id)
+    return {"HARNESS_SESSION_DIR": str(folder.path), "HARNESS_TOKEN_FILE": str(folder.token)}
 
 
 def given(session: Session) -> bool:
@@ -164,6 +173,49 @@ def test_values_too_short_to_mask_are_told_by_name(harness: Harness, asking: Ask
     assert given(session)
     [event] = harness._twin.store.events.select(kind="mask_refused")
     assert (event.session_id, event.data) == (session.id, {"names": ["PIN"]})
+
+
+@pytest.mark.row(2)
+def test_a_value_that_stands_beside_the_credentials_is_taken_out(harness: Harness, asking: Asking) -> None:
+    """People explain what they give; what they say is stored with the value's name."""
+    session, question = asking
+    payload = {
+        "found": True, "credentials": {"DATABASE_URL": SECRET}, "instructions": f"use {SECRET}", "source": SECRET,
+        "notes": f"from {SECRET}", "service": SECRET,
+    }  # fmt: skip
+    stored = harness.respond("credentials_provided", session.id, payload, in_response_to=question.id)
+    assert given(session)
+    assert stored.payload["instructions"] == "use [credential:DATABASE_URL]"
+    assert stored.payload["source"] == "[credential:DATABASE_URL]"
+    assert files_that_hold(harness.root, b"s3cr3t-value") == []
+
+
+@pytest.mark.row(2)
+@pytest.mark.parametrize("who", ["the door that gave it", "another door"])
+def test_a_value_that_a_session_has_stands_in_no_later_message(harness: Harness, who: str) -> None:
+    """Another process never saw the value: the session's shim takes it out."""
+    session = harness.start_session(command=["sleep", "600"], env_credentials={"START_KEY": "from-the-start"})
+    store = harness._twin.store
+    with WorkerSide(environment_of(store, session.id)) as side:
+        asked = side.report("credentials_needed", {"service": "postgres", "envVars": ["DATABASE_URL"]})
+    values = {"found": True, "credentials": {"DATABASE_URL": SECRET}}
+    harness.respond("credentials_provided", session.id, values, in_response_to=asked.id)
+    desk = harness._twin.desk if who == "the door that gave it" else Desk(store)
+    reason = {"reason": f"{SECRET} is not valid", "more": [{SECRET: "from-the-start"}]}
+    stored = desk.respond("abort_task", session.id, reason, actor="ann", door="test")
+    assert stored.payload["reason"] == "[credential:DATABASE_URL] is not valid"
+    assert files_that_hold(harness.root, b"s3cr3t-value", b"from-the-start") == []
+
+
+@pytest.mark.row(2)
+@pytest.mark.parametrize("credentials", [{SECRET: 1}, {SECRET: {"x": 1}}, {"K": [SECRET]}, [SECRET], SECRET])
+def test_a_refusal_of_credentials_quotes_none_of_them(harness: Harness, asking: Asking, credentials: object) -> None:
+    session, question = asking
+    with pytest.raises(InvalidMessageError, match="credentials") as caught:
+        harness.respond(
+            "credentials_provided", session.id, {"found": True, "credentials": credentials}, in_response_to=question.id
+        )
+    assert "s3cr3t-value" not in str(caught.value)
 
 
 @pytest.mark.row(1)

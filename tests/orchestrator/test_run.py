@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import select
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from harness_nb.errors import (
     UnreadableFileError,
     UntrustedProjectError,
 )
+from harness_nb.store import Bell
+from harness_nb.store.locks import is_held
 from tests.orchestrator.written_plans import FINE, configure, plan, states, write_plan
 
 if TYPE_CHECKING:
@@ -331,3 +334,22 @@ echo "$HARNESS_DECISION" >> chosen
     assert done(harness, again=True, policies=[Policy(kind="decision", do="answer", answer="red")]).passed
     assert done(harness, again=True, policies=[ACCEPT_ALL]).passed
     assert (root / "chosen").read_text().split() == ["blue", "red", "red"]
+
+
+@pytest.mark.row(4, 14)
+def test_whoever_is_woken_last_finds_that_the_run_has_let_go(harness: Harness, root: Path) -> None:
+    """Other processes call a project running while somebody holds its lease, and look only when they are woken."""
+    layout = harness._twin.store.layout
+    bell = Bell(layout)
+    found = []
+    try:
+        write_plan(root, "01-01")
+        run = harness.run()
+        while not run.ended or select.select([bell.socket], [], [], 0.5)[0]:
+            if select.select([bell.socket], [], [], 0.05)[0]:
+                bell.drain()
+                found.append(is_held(layout.lease))
+    finally:
+        bell.close()
+    assert found[0]
+    assert not found[-1]

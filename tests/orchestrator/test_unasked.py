@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness_nb.errors import MessageNotFoundError
+from harness_nb.errors import (
+    InvalidMessageError,
+    MessageNotFoundError,
+    SessionEndedError,
+    UnknownPlanError,
+    UntrustedProjectError,
+)
+from tests.orchestrator.written_plans import write_plan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from harness_nb import Harness, Session
 
 LIMIT = 20
@@ -56,6 +66,7 @@ def said(session: Session) -> str:
 @pytest.mark.row(3)
 def test_a_task_answers_the_worker_that_said_it_is_ready(harness: Harness) -> None:
     """Whoever assigns need not know the id of that message."""
+    write_plan(harness.root, "01-01")
     session = harness.start_session(command=[sys.executable, "-c", READY])
     store = harness._twin.store
     cursor = harness.wait_for_state(session_ids=[session.id], states=["running"], timeout=LIMIT).cursor
@@ -70,6 +81,7 @@ def test_a_task_answers_the_worker_that_said_it_is_ready(harness: Harness) -> No
 @pytest.mark.row(3)
 def test_a_task_that_came_before_the_worker_was_ready_waits_for_it(harness: Harness) -> None:
     """The worker awaits an answer to its first message and gets the task that was there already."""
+    write_plan(harness.root, "01-01")
     session = harness.start_session(command=["sh", "-c", f"read go; exec {sys.executable} -c '{READY}'"])
     harness.respond("assign_task", session.id, TASK)
     session.send("go\n")
@@ -111,3 +123,42 @@ def test_an_answer_needs_the_question_that_it_answers(harness: Harness) -> None:
     with pytest.raises(MessageNotFoundError, match="inResponseTo"):
         harness.respond("action_completed", session.id, {"action": "Turn the key", "completedBy": "ann"})
     harness.end_session(session.id)
+
+
+@pytest.mark.row(3)
+@pytest.mark.parametrize(
+    ("task", "error", "sentence"),
+    [
+        ({}, InvalidMessageError, "payload: it names no plan and has no context"),
+        ({"context": " "}, InvalidMessageError, "payload: it names no plan and has no context"),
+        ({"plan": "99-99", "context": "x"}, UnknownPlanError, r"There is no plan '99-99'\. The project has: 01-01"),
+    ],
+)
+def test_a_task_that_says_nothing_to_do_is_refused(
+    harness: Harness, task: dict[str, str], error: type[Exception], sentence: str
+) -> None:
+    write_plan(harness.root, "01-01")
+    session = harness.start_session(command=["sleep", "600"])
+    with pytest.raises(error, match=sentence):
+        harness.respond("assign_task", session.id, task)
+    assert harness._twin.store.messages.select(session.id) == []
+
+
+@pytest.mark.row(3)
+def test_a_plan_of_a_project_that_nobody_trusts_is_not_assigned(root: Path, opened: Callable[..., Harness]) -> None:
+    write_plan(root, "01-01")
+    harness = opened(trust=False)
+    session = harness.start_session(command=["sleep", "600"])
+    with pytest.raises(UntrustedProjectError):
+        harness.respond("assign_task", session.id, TASK)
+    harness.respond("assign_task", session.id, {"context": "paint the door"})
+
+
+@pytest.mark.row(3)
+def test_a_session_that_has_ended_is_told_nothing_and_its_sender_is(harness: Harness) -> None:
+    session = harness.start_session(command=["true"])
+    session.wait(timeout=LIMIT)
+    for kind, payload in (("abort_task", {"reason": "too late"}), ("assign_task", {"context": "one more"})):
+        with pytest.raises(SessionEndedError, match="has ended"):
+            harness.respond(kind, session.id, payload)
+    assert harness._twin.store.messages.select(session.id) == []
