@@ -159,6 +159,7 @@ def _extras() -> Iterator[Finding]:
     yield _kernel(version("ipykernel"), version("jupyterlab")) if notebook.level == "fine" else notebook
     yield _packages("sample", ("vega_datasets",), "sample")
     yield _packages("page", ("voila", "jupyter_server_proxy"), "dashboard")
+    yield _packages("agents", ("mcp",), "mcp")
 
 
 def _kernel(ipykernel: str, jupyterlab: str) -> Finding:

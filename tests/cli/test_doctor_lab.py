@@ -34,3 +34,17 @@ def test_what_is_missing_of_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
     notebook = next(iter(doctor._extras()))
     assert notebook.found == "without jupyterlab, anywidget"
     assert "harness-nb[lab]" in notebook.remedy
+
+
+@pytest.mark.parametrize(
+    ("what", "module", "extra"),
+    [("page", "voila", "dashboard"), ("agents", "mcp", "mcp"), ("sample", "vega_datasets", "sample")],
+)
+def test_each_door_and_the_sample_say_what_they_lack(
+    monkeypatch: pytest.MonkeyPatch, shell: Shell, what: str, module: str, extra: str
+) -> None:
+    assert any(line.split()[1:] == [what, "installed"] for line in shell("doctor").out.splitlines())
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name == module else object())
+    [lacking] = [one for one in doctor._extras() if one.level == "note"]
+    assert (lacking.what, lacking.found) == (what, f"without {module}")
+    assert f"harness-nb[{extra}]" in lacking.remedy
