@@ -240,14 +240,17 @@ def dashboard(
         Path | None, typer.Option(help="Serve on this Unix socket instead, for a proxy that lets its users in.")
     ] = None,
     base_url: Annotated[str, typer.Option(help="Where that proxy shows it.", hidden=True)] = "/",
+    grace: Annotated[
+        float, typer.Option(min=0, help="Seconds that a page may lose its connection before its kernel ends.")
+    ] = 20.0,
 ) -> None:
     """Serve the project's board as a page in the browser, on this machine alone."""
     from harness_nb.cli.dashboard import serve_on_port, serve_on_socket
 
     if socket is not None:
-        serve_on_socket(project, socket, base_url)
+        serve_on_socket(project, socket, base_url, grace=grace)
     else:
-        serve_on_port(project, port, token_file, browser=not no_browser)
+        serve_on_port(project, port, token_file, browser=not no_browser, grace=grace)
 
 
 @mcp_app.callback(invoke_without_command=True)

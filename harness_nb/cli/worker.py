@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.errors import CommandNotFoundError, HarnessError, InvalidMessageError
+from harness_nb.errors import AnswerNotPrintedError, CommandNotFoundError, InvalidMessageError
 from harness_nb.sessions.worker_side import WorkerSide
 from harness_nb.templates import text_of
 
@@ -20,7 +21,7 @@ TIMED_OUT = 3
 def report(message_type: str, payload: str | None, fields: Mapping[str, str]) -> None:
     """Send a message and print its id; what the session knows is filled in where it is not said.
 
-    Raises: NotAWorkerError, NotYourSessionError, UnknownMessageTypeError, InvalidMessageError.
+    Raises: NotAWorkerError, NotYourSessionError, UnknownMessageTypeError, InvalidMessageError, SessionEndedError.
     """
     with WorkerSide() as side:
         given = _object(message_type, payload) | {name: _value(text) for name, text in fields.items()}
@@ -31,7 +32,7 @@ def report(message_type: str, payload: str | None, fields: Mapping[str, str]) ->
 def wait_for_message(message_id: str | None, timeout: float | None) -> int:
     """Wait for an answer or any message and print it as JSON.
 
-    Raises: NotAWorkerError, NotYourSessionError, MessageNotFoundError, UnreadableFileError.
+    Raises: NotAWorkerError, NotYourSessionError, MessageNotFoundError, UnreadableFileError, AnswerNotPrintedError.
     """
     with WorkerSide() as side:
         try:
@@ -40,12 +41,26 @@ def wait_for_message(message_id: str | None, timeout: float | None) -> int:
             print(f"harness-nb: {error}", file=sys.stderr)  # noqa: T201
             return TIMED_OUT
         try:
-            answer = side.answer_of(message)
-        except HarnessError:
+            _print_whole(side.answer_of(message))
+        except BaseException:
             side.give_back(message)
             raise
-    print(json.dumps(answer, ensure_ascii=False))  # noqa: T201
     return 0
+
+
+def _print_whole(answer: dict[str, Any]) -> None:
+    """Print JSON to its last byte.
+
+    Raises: AnswerNotPrintedError.
+    """
+    if sys.stdout is None:  # Python's own sign for one that is closed; print() would say nothing
+        raise AnswerNotPrintedError("standard output is closed")
+    is_unicode = codecs.lookup(sys.stdout.encoding).name.startswith("utf")
+    try:
+        print(json.dumps(answer, ensure_ascii=not is_unicode), flush=True)  # noqa: T201
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's end would try once more
+        raise AnswerNotPrintedError(error.strerror or str(error)) from None
 
 
 def print_guide() -> None:
@@ -71,6 +86,8 @@ def _object(message_type: str, text: str | None) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(sys.stdin.read() if text == "-" else text)
+    except RecursionError:
+        raise InvalidMessageError(message_type, "payload: it is nested too deeply") from None
     except ValueError as error:
         raise InvalidMessageError(message_type, f"payload: not JSON ({error})") from None
     if not isinstance(content, dict):
@@ -83,6 +100,6 @@ def _value(text: str) -> Any:
     if text[:1] in ("[", "{"):
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
     return text

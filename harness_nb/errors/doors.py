@@ -75,6 +75,14 @@ class DashboardSocketError(HarnessError):
         super().__init__(f"Cannot listen on the socket {path}: {reason}. Give a short path in a folder of your own.")
 
 
+class UnknownOrderError(HarnessError):
+    """A page sent what is no order of it; ``place`` is the first field that is wrong."""
+
+    def __init__(self, place: str) -> None:
+        what = f" ({place} is wrong)" if place else ""
+        super().__init__(f"That is no order of this page{what}. Reload the page.")
+
+
 class UnknownToolError(HarnessError):
     """A client called a tool that the server does not have."""
 
@@ -132,6 +140,26 @@ class OutsideProjectError(HarnessError):
 
     def __init__(self, path: Path, root: Path) -> None:
         super().__init__(f"{path} lies outside of the project {root}. Give a folder inside of it, for example '.'.")
+
+
+class PlanTakenError(HarnessError):
+    """An agent was about to have a plan done a second time at once."""
+
+    def __init__(self, plan_id: str, session_id: str, state: str) -> None:
+        super().__init__(
+            f"The plan {plan_id!r} is being done by session {session_id!r} already ({state}). Go on with that one: "
+            f'harness_start_session(workingDir: ".", resume: "{session_id}"); or end it with harness_end_session first.'
+        )
+
+
+class PlanWaitsError(HarnessError):
+    """An agent was about to have a plan done before those that it depends on."""
+
+    def __init__(self, plan_id: str, waits_for: Iterable[str]) -> None:
+        super().__init__(
+            f"The plan {plan_id!r} waits for plans that are not complete: {', '.join(waits_for)}. Do those first; "
+            "graph.available of harness_get_state lists what may start now."
+        )
 
 
 class NoPlaceForStateError(HarnessError):

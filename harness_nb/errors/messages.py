@@ -109,6 +109,16 @@ class NoAnswerExpectedError(HarnessError):
         )
 
 
+class AnswerNotPrintedError(HarnessError):
+    """A worker's command took a message and could not print it; it has given it back."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The message could not be printed: {reason}. It waits for the next `harness-nb worker await`: "
+            "run that with a standard output that can be written."
+        )
+
+
 class UnansweredQuestionError(HarnessError):
     """Nobody is there, and no policy answers a question that is waited for; the work itself was not stopped.
 

@@ -66,7 +66,7 @@ class UnsafeTokenFileError(HarnessError):
     """A file that should hold a secret token holds none, or lets others read it."""
 
     def __init__(self, path: Path, problem: str, remedy: str) -> None:
-        super().__init__(f"The token in {path} cannot be used: {problem}. Run: {remedy}")
+        super().__init__(f"The token in {path} cannot be used: {problem}. {remedy}")
 
 
 class JournalGoneError(ProjectNotFoundError):

@@ -55,6 +55,27 @@ class ShimFailedError(HarnessError):
         super().__init__(f"Session {session_id} cannot be reached: {reason}. wait_for_state() tells how it ended.")
 
 
+class ShimSilentError(ShimFailedError):
+    """The process that holds a session's terminal is there and does not answer."""
+
+    def __init__(self, session_id: str, seconds: float) -> None:
+        HarnessError.__init__(
+            self,
+            f"Session {session_id} does not answer within {seconds:g} s: the process that holds its terminal is "
+            "stopped or very busy. Try it once more, or end the session.",
+        )
+
+
+class SessionEndedError(HarnessError):
+    """A message was to reach or to leave a session that has ended."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(
+            f"Session {session_id!r} has ended, so nothing reaches its worker and nothing that it says is stored. "
+            "Its worker is to stop; start another session for what is still to be done."
+        )
+
+
 class NotResumableError(HarnessError):
     """A session was to be resumed whose worker cannot take up where it left."""
 

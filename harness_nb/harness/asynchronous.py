@@ -380,7 +380,7 @@ class AsyncHarness:
             session = self.store.sessions.get(session_id)
             task = task_message(self.store.new_id(), session, found, project.spec_dir, context, self.store.clock())
             given = task.payload.to_wire()
-            return self.desk.respond(task.type, session_id, given, actor=self.actor, door=self.door)
+            return self.desk.respond(task.type, session_id, given, actor=self.actor, door=self.door, plan_is_known=True)
 
         return await self.announced(assign)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
+
+from harness_nb.mcp_server.replies import MOST_ENDED
+from harness_nb.mcp_server.sending import sendable
 
 State = Literal["initializing", "running", "checkpoint", "completed", "failed"]
 TaskType = Literal["execute", "research", "verify"]
@@ -31,6 +34,11 @@ class Arguments(BaseModel):
         frozen=True, extra="forbid", alias_generator=to_camel, validate_by_alias=True, validate_by_name=False
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, given: Any) -> Any:
+        return sendable(given)  # what is half a character here would be one in the journal, and for the worker
+
 
 class StartSession(Arguments):
     """Start a worker in a process of its own, which goes on even when this server ends.
@@ -38,7 +46,8 @@ class StartSession(Arguments):
     Give `plan` to have a plan of the project done: it is assigned to the worker by itself, and judged by its own checks
     when the worker is done. Or give `command` to run any program. Then follow it with harness_wait_for_state, and
     answer what it asks with harness_get_pending and harness_respond. A plan needs the user's trust in the project;
-    only the user can give it, and the error says how.
+    only the user can give it, and the error says how. A plan that a session does already is not started again, so this
+    may be called again after a time-out. To go on with a session give `resume` and nothing but `workingDir` beside it.
     """
 
     working_dir: str = Field(
@@ -68,6 +77,10 @@ class ListSessions(Arguments):
     """
 
     state: State | None = Field(default=None, description="Only sessions in this state.")
+    limit: int = Field(
+        default=MOST_ENDED, ge=0, le=100_000,
+        description="At most this many of the sessions that have ended, the newest; living ones are always listed.",
+    )  # fmt: skip
 
 
 class GetOutput(Arguments):
@@ -85,18 +98,22 @@ class GetOutput(Arguments):
 class WaitForState(Arguments):
     """Wait until sessions change, and return those that did: the heart of an orchestrator's loop.
 
-    The first call needs no cursor; each answer has one: pass it on in the next call, and you get what changed since
-    then, at once if anything did, so nothing is missed and nothing is told twice. Without a cursor the call returns at
-    once only if a session already is in one of `states`. When nothing changed in time the answer is an empty list with
-    `timedOut` true and a cursor: call again with that cursor. Never poll in between.
+    Begin with the cursor of harness_get_state; each answer has another: pass it on in the next call, and you get what
+    changed since then, at once if anything did, so nothing is missed and nothing is told twice. Without a cursor the
+    call returns at once only if a session already is in one of `states`, also one that ended long ago. When nothing
+    changed in time the answer is an empty list with `timedOut` true and a cursor: call again with that cursor. Never
+    poll in between.
 
     A session in state `checkpoint` asks something: see harness_get_pending. `completed` and `failed` are its end; a
     plan's session is told once more when the plan's own checks have judged it, and `verdict` then says how.
     """
 
-    session_ids: list[str] | None = Field(default=None, description="Only these sessions; left out, all of them.")
+    session_ids: list[str] | None = Field(
+        default=None, min_length=1, description="Only these sessions; left out, all of them."
+    )
     states: list[State] | None = Field(
         default=None,
+        min_length=1,
         description="Only sessions in one of these states, for example ['checkpoint', 'completed', 'failed'].",
     )
     timeout_ms: int = Field(
@@ -106,7 +123,9 @@ class WaitForState(Arguments):
         description="How long to wait, in milliseconds. The default is shorter than the minute after which clients"
         " give up.",
     )
-    cursor: int | None = Field(default=None, ge=0, description="The cursor of the last answer.")
+    cursor: int | None = Field(
+        default=None, ge=0, description="The cursor of the last answer; the first is in harness_get_state's."
+    )
 
 
 class Respond(Arguments):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
+import anyio.to_thread
 
 from harness_nb.errors import OtherProjectError, OutsideProjectError, UnusableArgumentError
 from harness_nb.harness.handles import only
@@ -15,6 +16,7 @@ from harness_nb.protocol.shown import short_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from mcp.server.mcpserver import Context
 
@@ -26,32 +28,36 @@ TELL_EVERY = 15.0
 LONGEST_NAME = 60
 
 T = TypeVar("T")
+to_thread = anyio.to_thread.run_sync
 
 
 class Caller:
     """A client, while it calls one tool or reads one resource."""
 
-    def __init__(self, harness: AsyncHarness, news: News, context: Context[Any, Any]) -> None:
+    def __init__(
+        self, harness: AsyncHarness, news: News, context: Context[Any, Any], starting: AbstractAsyncContextManager[Any]
+    ) -> None:
         self.harness = speaking_as(harness, _name_of(context))
+        self.starting = starting
         self._news = news
         self._context = context
 
-    def own_project(self, path: str | None) -> None:
+    async def own_project(self, path: str | None) -> None:
         """Make sure that a path is this server's project.
 
         Raises: OtherProjectError, UnusableArgumentError.
         """
         root = self.harness.root
-        if path is not None and (found := _full(root, path, "projectPath")) != root:
+        if path is not None and (found := await to_thread(_full, root, path, "projectPath")) != root:
             raise OtherProjectError(found, root)
 
-    def folder_inside(self, path: str) -> Path:
+    async def folder_inside(self, path: str) -> Path:
         """Return a folder of the project as a full path.
 
         Raises: OutsideProjectError, UnusableArgumentError.
         """
         root = self.harness.root
-        found = _full(root, path, "workingDir")
+        found = await to_thread(_full, root, path, "workingDir")
         if not found.is_relative_to(root):
             raise OutsideProjectError(found, root)
         return found
@@ -92,6 +98,9 @@ def _name_of(context: Context[Any, Any]) -> str | None:
 
 def _full(root: Path, path: str, argument: str) -> Path:
     try:
-        return (root / Path(path).expanduser()).resolve()
+        found = (root / Path(path).expanduser()).resolve()
+        found.exists()  # asks the system, which knows how long a path may be
     except (OSError, ValueError, RuntimeError) as error:  # no text for a path, no such user, links in a circle
-        raise UnusableArgumentError(argument, short_line(str(error)), "Give a folder's path") from None
+        problem = (getattr(error, "strerror", None) or str(error)).lower()
+        raise UnusableArgumentError(argument, short_line(problem), "Give a folder's path") from None
+    return found

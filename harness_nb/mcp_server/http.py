@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import signal
 import socket
 import sys
@@ -24,12 +26,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = "127.0.0.1"
 PATH = "/mcp"
 GRACE = 1
 """Seconds that open answers have when the server is told to end: sessions live on, and clients can ask again."""
+ENDING = "This server is about to end. Connect again when it is back; the sessions live on."
+BAD_REQUEST = 400
+NOT_JSON = "This body is not JSON. Send one JSON-RPC message, in UTF-8."
+NOT_A_MESSAGE = "This body is no JSON-RPC message. It needs jsonrpc: '2.0', a method, and an id if it is a request."
+PLAINLY = {"Parse error": NOT_JSON, "Validation error": NOT_A_MESSAGE, "Body must be a single JSON-RPC": NOT_A_MESSAGE}
+"""What the SDK begins with, and what we say instead."""
 
 
 def serve_http(root: Path, port: int, token_file: Path | None = None) -> None:
@@ -63,6 +71,9 @@ async def _serve(root: Path, token: str, listener: socket.socket, news: str) -> 
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for _ in signals:
                 server.should_exit = True
+                for session in list(mcp.session_manager._server_instances.values()):
+                    await session.terminate()  # first, or the SDK waits for somebody to read its last words
+                app.end()
 
     async with mcp.session_manager.run(), anyio.create_task_group() as tasks:
         tasks.start_soon(end_when_told)
@@ -92,6 +103,7 @@ class Listener(uvicorn.Server):
             )
         )  # fmt: skip
         self._news = news
+        logging.getLogger("uvicorn.error").addFilter(_without_traceback)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""
@@ -112,13 +124,34 @@ class Guard:
         self._hosts = hosts
         self._origins = [f"http://{host}" for host in hosts]
         self._token = token
+        self._open: set[anyio.CancelScope] = set()
+        self._ending = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
         refusal = self._refusal(Headers(scope=scope)) if scope["type"] == "http" else None
-        await (refusal or self._app)(scope, receive, send)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        answer = Answer(send)
+        with anyio.CancelScope() as open_request:
+            self._open.add(open_request)
+            try:
+                await self._app(scope, receive, answer)
+            finally:
+                self._open.discard(open_request)
+        if open_request.cancel_called:
+            await answer.end(_refuse(503, ENDING), scope, receive)
+
+    def end(self) -> None:
+        """End what is open, each answer in good order, and let nobody in any more."""
+        self._ending = True
+        for open_request in self._open:
+            open_request.cancel()
 
     def _refusal(self, headers: Headers) -> JSONResponse | None:
+        if self._ending:
+            return _refuse(503, ENDING)
         if headers.get("host") not in self._hosts:
             return _refuse(421, f"This server is reached as {self._hosts[0]} alone, not by another name.")
         if headers.get("origin", self._origins[0]) not in self._origins:
@@ -128,6 +161,64 @@ class Guard:
             sentence = "Show the server's token: Authorization: Bearer …; the server said at its start where it lies."
             return _refuse(401, sentence, {"WWW-Authenticate": "Bearer"})
         return None
+
+
+class Answer:
+    """What is sent to a client: it can be ended early, and what is said of a body that is no message is our own.
+
+    The SDK says of such a body what pydantic does, with all that was in it.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._held: Message | None = None
+        self._body = b""
+        self._begun = self._done = False
+
+    async def __call__(self, message: Message) -> None:
+        """Send a part of the answer."""
+        if message["type"] == "http.response.start" and message["status"] == BAD_REQUEST:
+            self._held = message
+        elif self._held is not None:
+            self._body += message.get("body", b"")
+            if not message.get("more_body"):
+                await self._send_held(self._held)
+        else:
+            await self._pass_on(message)
+
+    async def end(self, instead: JSONResponse, scope: Scope, receive: Receive) -> None:
+        """Close an answer that was begun, or give another one instead."""
+        if not self._begun:
+            await instead(scope, receive, self._pass_on)
+        elif not self._done:
+            await self._pass_on({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send_held(self, start: Message) -> None:
+        body = _plainly(self._body)
+        headers = [pair for pair in start["headers"] if pair[0].lower() != b"content-length"]
+        length = (b"content-length", str(len(body)).encode())
+        await self._pass_on({**start, "headers": [*headers, length]})
+        await self._pass_on({"type": "http.response.body", "body": body})
+
+    async def _pass_on(self, message: Message) -> None:
+        self._begun = True
+        self._done = message["type"] == "http.response.body" and not message.get("more_body", False)
+        await self._send(message)
+
+
+def _plainly(body: bytes) -> bytes:
+    try:
+        refused = json.loads(body)
+        said = refused["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        return body
+    plain = next((plain for sdk, plain in PLAINLY.items() if str(said).startswith(sdk)), said)
+    return json.dumps({**refused, "error": {**refused["error"], "message": plain}}).encode()
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    record.exc_info = record.exc_text = None  # its lines may hold what a client sent
+    return True
 
 
 def _refuse(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -10,6 +10,8 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 
+from harness_nb.mcp_server.sending import sendable
+
 if TYPE_CHECKING:
     from harness_nb.mcp_server.arguments import Arguments
     from harness_nb.mcp_server.tools import ToolEntry
@@ -20,7 +22,8 @@ def register(entry: ToolEntry) -> Tool:
 
     async def call(given: Any, context: Any) -> Any:
         reply = await entry.work(given, context.request_context.lifespan_context.caller(context))
-        return CallToolResult(content=[TextContent(type="text", text=reply.text)], structured_content=reply.to_wire())
+        text = sendable(reply.text)
+        return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=reply.to_wire())
 
     call.__annotations__ = {"given": entry.takes, "context": Context, "return": Annotated[CallToolResult, entry.gives]}
     tool = Tool.from_function(
@@ -32,8 +35,8 @@ def register(entry: ToolEntry) -> Tool:
     )
     # the model itself, instead of one that the SDK makes of a signature: it has descriptions, and refuses other fields
     tool.fn_metadata.arg_model = _one_argument(entry.takes)
-    tool.parameters = {**_plain(entry.takes.model_json_schema(by_alias=True)), "description": entry.title}
-    tool.fn_metadata.output_schema = _plain(tool.fn_metadata.output_schema)
+    tool.parameters = {**plain_schema(entry.takes.model_json_schema(by_alias=True)), "description": entry.title}
+    tool.fn_metadata.output_schema = plain_schema(tool.fn_metadata.output_schema)
     return tool
 
 
@@ -59,10 +62,10 @@ def _flowing(text: str) -> str:
     return "\n\n".join(" ".join(one.split()) for one in inspect.cleandoc(text).split("\n\n"))
 
 
-def _plain(schema: Any) -> Any:
+def plain_schema(schema: Any) -> Any:
     """Return a JSON schema without the titles that pydantic makes of names: they say nothing and cost tokens."""
     if isinstance(schema, list):
-        return [_plain(one) for one in schema]
+        return [plain_schema(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    return {key: _plain(value) for key, value in schema.items() if key != "title" or not isinstance(value, str)}
+    return {key: plain_schema(value) for key, value in schema.items() if key != "title" or not isinstance(value, str)}

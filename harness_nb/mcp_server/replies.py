@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from harness_nb.mcp_server.sending import sendable, shortened
 from harness_nb.protocol.base import Timestamp, WireModel
 from harness_nb.protocol.files import DependencyGraph, SessionState
 from harness_nb.protocol.messages import ANSWERS
@@ -14,26 +14,33 @@ from harness_nb.protocol.plans import RoadmapFrontmatter
 from harness_nb.protocol.state import PhaseState, PlanInfo
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Self
 
     from harness_nb.protocol.records import MessageRecord, SessionRecord
-    from harness_nb.protocol.state import ProjectState, StateChange
+    from harness_nb.protocol.state import ProjectState
     from harness_nb.sessions import Output
 
-LONGEST_TEXT = 100_000
-"""Characters of an answer's text: the structured part has it all, and an agent reads both."""
+MOST_ENDED = 100
+"""How many ended sessions an answer tells of unless more are asked for: an agent has to read them."""
+LEFT_OUT = Field(
+    default=None,
+    description="How many older sessions that have ended were left out; harness_list_sessions has them, with limit.",
+)
 
 
 class Reply(WireModel):
     """An answer of a tool."""
 
+    def to_wire(self) -> dict[str, Any]:
+        """Return plain JSON types, and nothing that cannot be sent."""
+        wire: dict[str, Any] = sendable(super().to_wire())
+        return wire
+
     @property
     def text(self) -> str:
-        """The answer for clients that read text alone."""
-        whole = json.dumps(self.to_wire(), ensure_ascii=False)
-        if len(whole) <= LONGEST_TEXT:
-            return whole
-        return f"{whole[:LONGEST_TEXT]}\n… cut here; the structured content has the whole, or ask for less."
+        """The answer for clients that read text alone: JSON, shortened where it is too long for an agent."""
+        return shortened(self.to_wire())
 
 
 class SessionReply(Reply):
@@ -72,12 +79,13 @@ class SessionReply(Reply):
 class SessionsReply(Reply):
     """Sessions, oldest first."""
 
+    left_out: int | None = LEFT_OUT
     sessions: tuple[SessionReply, ...] = ()
 
     @classmethod
-    def of(cls, records: list[SessionRecord]) -> Self:
-        """Return sessions of the journal as clients see them."""
-        return cls(sessions=tuple(SessionReply.of(one) for one in records))
+    def of(cls, records: Sequence[SessionRecord], most: int = MOST_ENDED) -> Self:
+        """Return sessions of the journal as clients see them: the living ones, and the newest of the others."""
+        return cls(**_newest(records, most))
 
 
 class OutputReply(Reply):
@@ -104,15 +112,15 @@ class OutputReply(Reply):
 class ChangeReply(Reply):
     """What changed, and where to wait on from."""
 
-    sessions: tuple[SessionReply, ...] = Field(default=(), description="The sessions that changed, as they are now.")
     cursor: int = Field(description="Pass it to the next call.")
     timed_out: bool = Field(description="Whether nothing changed in time.")
+    left_out: int | None = LEFT_OUT
+    sessions: tuple[SessionReply, ...] = Field(default=(), description="The sessions that changed, as they are now.")
 
     @classmethod
-    def of(cls, change: StateChange) -> Self:
-        """Return a change as clients see it."""
-        sessions = tuple(SessionReply.of(one) for one in change.sessions)
-        return cls(sessions=sessions, cursor=change.cursor, timed_out=not sessions)
+    def of(cls, records: Sequence[SessionRecord], cursor: int) -> Self:
+        """Return a change as clients see it: the living sessions, and the newest of the others."""
+        return cls(cursor=cursor, timed_out=not records, **_newest(records, MOST_ENDED))
 
 
 class MessageReply(Reply):
@@ -172,6 +180,7 @@ class PendingReply(Reply):
 class StateReply(Reply):
     """Where a project stands."""
 
+    cursor: int = Field(description="Pass it to harness_wait_for_state, to be told what changes from here on.")
     project_path: str
     spec_dir: str = ""
     summary: str = Field(description="The project in one line.")
@@ -190,9 +199,10 @@ class StateReply(Reply):
     holder: dict[str, Any] | None = Field(default=None, description="The process that runs the project's plans.")
 
     @classmethod
-    def of(cls, state: ProjectState, questions: list[MessageRecord], *, trusted: bool) -> Self:
+    def of(cls, state: ProjectState, questions: list[MessageRecord], *, trusted: bool, cursor: int) -> Self:
         """Return a project's state as clients see it."""
         return cls(
+            cursor=cursor,
             project_path=state.root,
             spec_dir=state.spec_dir,
             summary=state.headline,
@@ -208,6 +218,13 @@ class StateReply(Reply):
             run_id=state.run_id,
             holder=state.holder,
         )
+
+
+def _newest(records: Sequence[SessionRecord], most: int) -> dict[str, Any]:
+    ended = [one.id for one in records if not one.live]
+    old = set(ended[: max(0, len(ended) - most)])
+    sessions = tuple(SessionReply.of(one) for one in records if one.id not in old)
+    return {"sessions": sessions, "left_out": len(old) or None}
 
 
 def _to_fill(question: MessageRecord) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from mcp.shared.uri_template import UriTemplate
 
 from harness_nb.errors import NoReportError, ResourceNotFoundError
 from harness_nb.mcp_server.replies import PendingReply, Reply, SessionReply, SessionsReply
+from harness_nb.mcp_server.sending import sendable
 from harness_nb.mcp_server.tools import LONGEST_PIECE, state_reply
 from harness_nb.protocol.shown import short_line
 from harness_nb.sessions import read_output
@@ -93,7 +94,7 @@ async def listed_sessions(harness: AsyncHarness) -> list[SessionRecord]:
 
 
 async def _state(harness: AsyncHarness) -> str:
-    return _json(await state_reply(harness, await harness.get_state()))
+    return _json(await state_reply(harness, harness.get_state))
 
 
 async def _sessions(harness: AsyncHarness) -> str:
@@ -122,7 +123,7 @@ async def _run_report(harness: AsyncHarness) -> str:
     report = next((one.report for one in reversed(runs) if one.report is not None), None)
     if report is None:
         raise NoReportError("no run has ended yet")
-    return json.dumps(report, ensure_ascii=False)
+    return json.dumps(sendable(report), ensure_ascii=False)
 
 
 async def _plan_report(harness: AsyncHarness, plan_id: str) -> str:
@@ -131,7 +132,7 @@ async def _plan_report(harness: AsyncHarness, plan_id: str) -> str:
     if judged is None:
         raise NoReportError(f"no attempt at the plan {short_line(plan_id)!r} was verified yet")
     found = {"sessionId": judged.id, "plan": plan_id, "verdict": judged.verdict, "report": judged.report}
-    return json.dumps(found, ensure_ascii=False)
+    return json.dumps(sendable(found), ensure_ascii=False)
 
 
 def _json(reply: Reply) -> str:
@@ -140,7 +141,9 @@ def _json(reply: Reply) -> str:
 
 RESOURCES = (
     ResourceEntry(STATE, "state", "Phases, plans, dependency graph, living sessions and open questions.", _state),
-    ResourceEntry(SESSIONS, "sessions", "Every session, oldest first.", _sessions),
+    ResourceEntry(
+        SESSIONS, "sessions", "The sessions, oldest first: all that live, and the newest of the others.", _sessions
+    ),
     ResourceEntry(PENDING, "pending", "The questions that wait for an answer, and how to answer each.", _pending),
     ResourceEntry(RUN_REPORT, "run report", "How the last run of the project's plans ended.", _run_report),
     ResourceEntry(session_uri("{session_id}"), "session", "One session: state, progress, how it ended.", _session),

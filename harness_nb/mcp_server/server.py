@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import traceback
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import anyio.to_thread
 from mcp.server import MCPServer
 from mcp.server.lowlevel import NotificationOptions
@@ -27,16 +26,16 @@ from mcp_types import (
     SubscribeRequestParams,
     UnsubscribeRequestParams,
 )
-from pydantic import ValidationError
 
 from harness_nb import __version__, errors
 from harness_nb.harness import AsyncHarness
 from harness_nb.mcp_server import resources
 from harness_nb.mcp_server.caller import Caller
+from harness_nb.mcp_server.failures import sentence
 from harness_nb.mcp_server.news import News
 from harness_nb.mcp_server.registration import register
+from harness_nb.mcp_server.sending import sendable
 from harness_nb.mcp_server.tools import TOOLS
-from harness_nb.protocol.base import problems_of
 from harness_nb.protocol.shown import short_line
 from harness_nb.store import require_project
 from harness_nb.templates import text_of
@@ -56,7 +55,6 @@ PROMPTS = {
     "orchestrator": (GUIDE, "How to orchestrate a project with these tools."),
     "worker": ("worker_guide.md", "How a worker reports, asks and waits; for agents that a session is started with."),
 }
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,10 +63,12 @@ class Served:
 
     harness: AsyncHarness
     news: News
+    starting: anyio.Lock = field(default_factory=anyio.Lock)
+    """Held while a session is started: two calls for one plan must not both find that nobody does it."""
 
     def caller(self, context: Context[Any, Any]) -> Caller:
         """Return who makes this call."""
-        return Caller(self.harness, self.news, context)
+        return Caller(self.harness, self.news, context, self.starting)
 
 
 def make_server(root: Path) -> ProjectServer:
@@ -123,17 +123,14 @@ class ProjectServer(MCPServer[Served]):
         """
         tools = {tool.name: tool for tool in await self.list_tools()}
         if name not in tools:
-            raise ToolError(str(errors.UnknownToolError(short_line(name), tools)))
+            raise ToolError(sentence(name, errors.UnknownToolError(short_line(name), tools), ()))
         try:
             await anyio.to_thread.run_sync(require_project, self._harness.store)
             return await super().call_tool(name, arguments, context)
-        except (ToolError, errors.ProjectNotFoundError) as error:
-            cause = error.__cause__ or error
-            if isinstance(cause, ValidationError):
-                problems = problems_of(cause).replace("extra inputs are not permitted", "there is no such field")
-                fields = tools[name].input_schema["properties"]
-                cause = errors.ToolArgumentsError(name, short_line(problems, 1000), fields)
-            raise ToolError(_sentence(name, cause)) from None
+        except MCPError:
+            raise
+        except Exception as error:  # a door: what is not foreseen must not take the server along
+            raise ToolError(sentence(name, error, tools[name].input_schema["properties"])) from None
 
     # --- resources ---------------------------------------------------------------------------
 
@@ -145,7 +142,7 @@ class ProjectServer(MCPServer[Served]):
             if not one.is_template
         ]
         for session in await resources.listed_sessions(self._harness):
-            what = f"{session.plan_id or session.worker}, {session.state}"
+            what = sendable(f"{session.plan_id or session.worker}, {session.state}")
             uri = resources.session_uri(session.id)
             found.append(Resource(uri=uri, name=session.id, description=f"Session: {what}", mime_type=resources.JSON))
             uri, name = resources.output_uri(session.id), f"{session.id} output"
@@ -172,10 +169,10 @@ class ProjectServer(MCPServer[Served]):
         try:
             text, mime_type = await resources.read(self._harness, str(uri))
         except (errors.ResourceNotFoundError, errors.SessionNotFoundError, errors.NoReportError) as error:
-            raise UnknownResourceError(str(error)) from None
+            raise UnknownResourceError(sentence(str(uri), error, ())) from None
         except Exception as error:  # a door: what is not foreseen must not take the server along
-            raise ResourceError(_sentence(short_line(str(uri)), error)) from None
-        return [ReadResourceContents(content=text, mime_type=mime_type)]
+            raise ResourceError(sentence(short_line(str(uri)), error, ())) from None
+        return [ReadResourceContents(content=sendable(text), mime_type=mime_type)]
 
     # --- prompts -----------------------------------------------------------------------------
 
@@ -229,12 +226,3 @@ def _require_resource(uri: str) -> None:
         resources.find(uri)
     except errors.ResourceNotFoundError as error:
         raise MCPError(code=INVALID_PARAMS, message=str(error)) from None
-
-
-def _sentence(what: str, cause: BaseException) -> str:
-    if isinstance(cause, errors.HarnessError):
-        return str(cause)
-    places = traceback.extract_tb(cause.__traceback__)
-    place = f"{places[-1].filename}:{places[-1].lineno}" if places else "an unknown place"
-    logger.error("%s: %s at %s", what, type(cause).__name__, place)  # not its text: that may hold a secret
-    return str(errors.UnforeseenError(what, type(cause).__name__))

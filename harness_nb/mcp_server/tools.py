@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
-from harness_nb.errors import NoPlaceForStateError, UnusableArgumentError
+from harness_nb.errors import NoPlaceForStateError, PlanTakenError, PlanWaitsError, UnusableArgumentError
 from harness_nb.harness.state import roadmap_without_frontmatter
 from harness_nb.mcp_server import arguments as given_by
 from harness_nb.mcp_server.replies import (
@@ -55,25 +56,29 @@ class ToolEntry:
 async def start_session(given: given_by.StartSession, caller: Caller) -> SessionReply:
     """Start a worker.
 
-    Raises: OutsideProjectError, UnusableArgumentError, and what ``AsyncHarness.start_session`` does.
+    Raises: OutsideProjectError, UnusableArgumentError, PlanTakenError, PlanWaitsError, and what
+    ``AsyncHarness.start_session`` does.
     """
-    folder = caller.folder_inside(given.working_dir)
-    session = await caller.harness.start_session(
-        command=_words(given.command),
-        worker=given.worker,
-        plan=given.plan,
-        prompt=given.prompt,
-        working_dir=folder.relative_to(caller.harness.root),
-        task_type=given.task_type,
-        resume=given.resume,
-    )
+    _require_resume_alone(given)
+    folder = await caller.folder_inside(given.working_dir)
+    async with caller.starting:
+        await _require_startable(caller.harness, given.plan)
+        session = await caller.harness.start_session(
+            command=_words(given.command),
+            worker=given.worker,
+            plan=given.plan,
+            prompt=given.prompt,
+            working_dir=folder.relative_to(caller.harness.root),
+            task_type=given.task_type,
+            resume=given.resume,
+        )
     return SessionReply.of(await _record(caller.harness, session.id))
 
 
 async def list_sessions(given: given_by.ListSessions, caller: Caller) -> SessionsReply:
     """Return the sessions, or those in a state."""
     records = await anyio.to_thread.run_sync(caller.harness.store.sessions.select)
-    return SessionsReply.of([one for one in records if given.state in (None, one.state)])
+    return SessionsReply.of([one for one in records if given.state in (None, one.state)], given.limit)
 
 
 async def get_output(given: given_by.GetOutput, caller: Caller) -> OutputReply:
@@ -106,7 +111,7 @@ async def wait_for_state(given: given_by.WaitForState, caller: Caller) -> Change
         longest,
         "still waiting",
     )
-    return ChangeReply.of(change)
+    return ChangeReply.of(change.sessions, change.cursor)
 
 
 async def respond(given: given_by.Respond, caller: Caller) -> MessageReply:
@@ -137,8 +142,8 @@ async def get_state(given: given_by.GetState, caller: Caller) -> StateReply:
 
     Raises: OtherProjectError.
     """
-    caller.own_project(given.project_path)
-    return await state_reply(caller.harness, await caller.harness.get_state())
+    await caller.own_project(given.project_path)
+    return await state_reply(caller.harness, caller.harness.get_state)
 
 
 async def end_session(given: given_by.EndSession, caller: Caller) -> SessionReply:
@@ -156,8 +161,8 @@ async def sync_state(given: given_by.SyncState, caller: Caller) -> StateReply:
 
     Raises: OtherProjectError.
     """
-    caller.own_project(given.project_path)
-    return await state_reply(caller.harness, await caller.harness.sync_state())
+    await caller.own_project(given.project_path)
+    return await state_reply(caller.harness, caller.harness.sync_state)
 
 
 async def set_state(given: given_by.SetState, caller: Caller) -> StateReply:
@@ -165,20 +170,51 @@ async def set_state(given: given_by.SetState, caller: Caller) -> StateReply:
 
     Raises: OtherProjectError, UnusableArgumentError, NoPlaceForStateError.
     """
-    caller.own_project(given.project_path)
+    await caller.own_project(given.project_path)
     values = given.model_dump(by_alias=False, exclude={"project_path"}, exclude_none=True)
     if not values:
         raise UnusableArgumentError("what to set", "nothing is given", "Give phase, plan, status or completedPlans")
     without = await anyio.to_thread.run_sync(roadmap_without_frontmatter, caller.harness.store)
     if without is not None:
         raise NoPlaceForStateError(without)
-    return await state_reply(caller.harness, await caller.harness.set_state(**values))
+    return await state_reply(caller.harness, partial(caller.harness.set_state, **values))
 
 
-async def state_reply(harness: AsyncHarness, state: ProjectState) -> StateReply:
+async def state_reply(harness: AsyncHarness, read: Callable[[], Awaitable[ProjectState]]) -> StateReply:
     """Return a project's state with the open questions."""
+    # before the rest: what changes in between is told once more, not missed
+    cursor = await anyio.to_thread.run_sync(lambda: harness.store.events.last)
+    state = await read()
     questions = await anyio.to_thread.run_sync(harness.store.messages.pending)
-    return StateReply.of(state, questions, trusted=harness.trusted)
+    trusted = await anyio.to_thread.run_sync(lambda: harness.trusted)
+    return StateReply.of(state, questions, trusted=trusted, cursor=cursor)
+
+
+def _require_resume_alone(given: given_by.StartSession) -> None:
+    if given.resume is None:
+        return
+    beside = {"command": given.command, "plan": given.plan, "prompt": given.prompt, "worker": given.worker}
+    more = [name for name, value in beside.items() if value is not None]
+    more += ["taskType"] if given.task_type != "execute" else []
+    if more:
+        problem = f"{', '.join(more)} is given, too, and a session goes on with what it was started with"
+        raise UnusableArgumentError("resume", problem, "Give resume alone, or leave it out for a new session")
+
+
+async def _require_startable(harness: AsyncHarness, plan: str | None) -> None:
+    """Make sure that nobody does a plan already, and that it waits for none: agents repeat calls that timed out."""
+    if plan is None or not await anyio.to_thread.run_sync(lambda: harness.trusted):
+        return  # it is refused for that
+    state = await harness.get_state()
+    known = {one.id: one for one in state.plans}
+    if plan not in known:
+        return
+    taken = await anyio.to_thread.run_sync(lambda: harness.store.sessions.select(plan_id=plan, live=True))
+    if taken:
+        raise PlanTakenError(plan, taken[-1].id, taken[-1].state)
+    waits_for = [one for one in known[plan].depends_on if one in known and known[one].state != "complete"]
+    if waits_for:
+        raise PlanWaitsError(plan, waits_for)
 
 
 async def _record(harness: AsyncHarness, session_id: str) -> SessionRecord:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import inspect
 import json
-import logging
 import time
-import traceback
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -19,16 +17,19 @@ import anyio.to_thread
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.prompts import Prompt
 from mcp_types import CallToolResult, TextContent, Tool, ToolAnnotations
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field
 
 from harness_nb import __version__
-from harness_nb.errors import HarnessError, NotYourSessionError, ToolArgumentsError, UnknownToolError
+from harness_nb.errors import NotYourSessionError, UnknownToolError
 from harness_nb.mcp_server.arguments import Arguments
+from harness_nb.mcp_server.failures import sentence
+from harness_nb.mcp_server.registration import plain_schema
 from harness_nb.mcp_server.replies import Reply
 from harness_nb.mcp_server.stdio import serve_stdio
-from harness_nb.protocol.base import Timestamp, problems_of
+from harness_nb.protocol.base import Timestamp  # noqa: TC001 — a model's field
 from harness_nb.protocol.messages import ANSWERS, PAYLOADS, WORKER_TYPES
-from harness_nb.sessions.worker_side import FILLED_IN, WorkerSide
+from harness_nb.protocol.shown import short_line
+from harness_nb.sessions.worker_side import FILLED_IN, LOOK_AGAIN, WorkerSide
 from harness_nb.store import Bell
 from harness_nb.store.store import require_project
 from harness_nb.templates import text_of
@@ -40,12 +41,13 @@ if TYPE_CHECKING:
 
     from harness_nb.protocol.records import MessageRecord
 
-logger = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LONGEST_WAIT_MS = 50_000
 """Milliseconds after which a wait says "call again": clients give a call up after a minute."""
-LOOK_AGAIN = 5.0
-"""Seconds after which a waiting call looks even if nobody rang, and tells its client that it goes on."""
+MOST_HANDED_OVER = 100
+"""Messages that are remembered with the calls that got them: a client gives up none but its latest calls."""
 
 STILL_WAITING = "Still waiting: nobody has answered yet. Call harness_worker_await again with the same arguments."
 ADVICE = {
@@ -70,6 +72,8 @@ def _as_object(value: Any) -> Any:
         return value
     try:
         return json.loads(value)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"this is not JSON ({error})") from None
 
@@ -153,7 +157,7 @@ class WorkerServer(MCPServer[Any]):
         )
         self._side = side
         self._one_at_a_time = anyio.Lock()
-        self._handed_over: tuple[str, MessageRecord] | None = None
+        self._handed_over: dict[str, MessageRecord] = {}
         self._tools: dict[str, tuple[type[Arguments], type[Reply], Callable[..., Awaitable[Reply]]]] = {
             "harness_worker_report": (Report, Reported, self._report),
             "harness_worker_await": (Await, Awaited, self._await),
@@ -165,8 +169,8 @@ class WorkerServer(MCPServer[Any]):
             Tool(
                 name=name,
                 description=inspect.cleandoc(takes.__doc__ or ""),
-                input_schema=takes.model_json_schema(by_alias=True),
-                output_schema=returns.model_json_schema(by_alias=True, mode="serialization"),
+                input_schema=plain_schema(takes.model_json_schema(by_alias=True)),
+                output_schema=plain_schema(returns.model_json_schema(by_alias=True, mode="serialization")),
                 annotations=ToolAnnotations(destructive_hint=False, open_world_hint=False),
             )
             for name, (takes, returns, _) in self._tools.items()
@@ -178,30 +182,30 @@ class WorkerServer(MCPServer[Any]):
         """Call a tool; what its caller can mend is a tool error with a sentence."""
         try:
             reply = await self._call(name, arguments, context)
-        except HarnessError as error:
-            return _refusal(str(error))
         except Exception as error:  # this is a door: the agent learns of it and goes on
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            # not its text: that may hold a secret
-            logger.warning("%s: %s at %s:%s", name, type(error).__name__, place.filename, place.lineno)
-            return _refusal(f"Something went wrong inside of {name} ({type(error).__name__}). Try it once more.")
-        text = _whole(json.dumps(reply.to_wire(), ensure_ascii=False))
-        return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=json.loads(text))
+            takes = self._tools[name][0].model_fields.values() if name in self._tools else ()
+            told = sentence(short_line(name), error, [str(field.alias) for field in takes])
+            return CallToolResult(content=[TextContent(type="text", text=told)], is_error=True)
+        return CallToolResult(
+            content=[TextContent(type="text", text=reply.text)], structured_content=reply.to_wire(), is_error=False
+        )
 
     async def _call(self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None) -> Reply:
         if name not in self._tools:
-            raise UnknownToolError(name, self._tools)
+            raise UnknownToolError(short_line(name), self._tools)
         takes, _, do = self._tools[name]
-        try:
-            understood = takes.model_validate(arguments)
-        except ValidationError as error:
-            known = (str(field.alias) for field in takes.model_fields.values())
-            raise ToolArgumentsError(name, _plainly(problems_of(error)), known) from None
+        understood = takes.model_validate(arguments)
         asked_for = getattr(understood, "session_id", None)
         if asked_for not in (None, self._side.session_id):
             raise NotYourSessionError(asked_for, f"you are the worker of {self._side.session_id!r}")
-        require_project(self._side.store)
         return await do(understood, context)
+
+    async def _in_thread(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        def do() -> T:
+            require_project(self._side.store)
+            return work(*given, **named)
+
+        return await anyio.to_thread.run_sync(do)
 
     # --- report --------------------------------------------------------------------------------
 
@@ -209,7 +213,7 @@ class WorkerServer(MCPServer[Any]):
         # a report that was sent is stored, in its order, even if its sender goes or no longer waits for the receipt
         with anyio.CancelScope(shield=True):
             async with self._one_at_a_time:
-                record = await anyio.to_thread.run_sync(self._side.report, what.message_type, what.payload)
+                record = await self._in_thread(self._side.report, what.message_type, what.payload)
         return Reported(
             id=record.id, session_id=record.session_id, type=record.type, status=record.status,
             advice=" ".join(filter(None, (_unread(what), _next_step(record)))) or None,
@@ -219,7 +223,7 @@ class WorkerServer(MCPServer[Any]):
 
     async def _await(self, what: Await, context: Context[Any, Any] | None) -> Awaited:
         if what.message_id is not None:
-            await anyio.to_thread.run_sync(self._side.require_answerable, what.message_id)
+            await self._in_thread(self._side.require_answerable, what.message_id)
         found = await self._next(what.message_id, min(what.timeout_ms, LONGEST_WAIT_MS) / 1000, context)
         if found is None:
             return Awaited(waiting=True, session_id=self._side.session_id, advice=await self._while_waiting())
@@ -227,7 +231,7 @@ class WorkerServer(MCPServer[Any]):
         return Awaited(waiting=False, session_id=self._side.session_id, advice=ADVICE.get(found["type"]), **known)
 
     async def _while_waiting(self) -> str:
-        session = await anyio.to_thread.run_sync(self._side.store.sessions.get, self._side.session_id)
+        session = await self._in_thread(self._side.store.sessions.get, self._side.session_id)
         return STILL_WAITING if session.live else ADVICE["ended"]
 
     async def _next(
@@ -254,17 +258,20 @@ class WorkerServer(MCPServer[Any]):
 
     async def _take(self, message_id: str | None, context: Context[Any, Any] | None) -> dict[str, Any] | None:
         with anyio.CancelScope(shield=True):  # what was taken must not be dropped with a thread's result
-            found = await anyio.to_thread.run_sync(self._side.take, message_id)
+            found = await self._in_thread(self._side.take, message_id)
         if found is None:
             return None
         record, answer = found
         try:
             await anyio.lowlevel.checkpoint_if_cancelled()
         except anyio.get_cancelled_exc_class():
-            self._side.give_back(record)
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._side.give_back, record)
             raise
         if context is not None:
-            self._handed_over = context.request_id, record
+            self._handed_over[context.request_id] = record
+            if len(self._handed_over) > MOST_HANDED_OVER:
+                del self._handed_over[next(iter(self._handed_over))]
         return answer
 
     async def _tell(self, context: Context[Any, Any] | None, passed: float, seconds: float) -> None:
@@ -273,12 +280,18 @@ class WorkerServer(MCPServer[Any]):
 
     async def _notice_cancel(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Give back the message of a call that its client cancelled while the answer was already on its way."""
-        if ctx.method == "notifications/cancelled" and self._handed_over is not None:
-            request, record = self._handed_over
-            if str((ctx.params or {}).get("requestId")) == request:
-                self._handed_over = None
-                await anyio.to_thread.run_sync(self._side.give_back, record)
-        return await call_next(ctx)
+        if ctx.method != "notifications/cancelled":
+            return await call_next(ctx)
+        request = str((ctx.params or {}).get("requestId"))
+        await self._give_back(request)
+        result = await call_next(ctx)
+        await self._give_back(request)  # taken before the call ended, and after the look before
+        return result
+
+    async def _give_back(self, request: str) -> None:
+        record = self._handed_over.pop(request, None)
+        if record is not None:
+            await anyio.to_thread.run_sync(self._side.give_back, record)
 
 
 def serve() -> None:
@@ -288,10 +301,6 @@ def serve() -> None:
     """
     with WorkerSide() as side:
         serve_stdio(WorkerServer(side))
-
-
-def _refusal(sentence: str) -> CallToolResult:
-    return CallToolResult(content=[TextContent(type="text", text=_whole(sentence))], is_error=True)
 
 
 def _next_step(record: MessageRecord) -> str | None:
@@ -304,12 +313,3 @@ def _unread(what: Report) -> str | None:
     known = {word for name, field in model.model_fields.items() for word in (name, str(field.alias))}
     unknown = [name for name in what.payload if name not in known]
     return f"Nobody reads {', '.join(unknown)}: the fields are {_fields_of(what.message_type)}." if unknown else None
-
-
-def _plainly(problems: str) -> str:
-    return problems.replace("extra inputs are not permitted", "there is no such field").replace("value error, ", "")
-
-
-def _whole(text: str) -> str:
-    """Return a text that can be sent: what a file brought along may be no whole character."""
-    return text.encode(errors="replace").decode()

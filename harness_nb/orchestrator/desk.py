@@ -7,22 +7,35 @@ that holds that answer. Of two doors that say yes at once, the loser's values ar
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
 from harness_nb.credentials import CredentialProvider, Redactor
-from harness_nb.errors import CredentialsNotFoundError, MessageNotFoundError
+from harness_nb.errors import (
+    CredentialsNotFoundError,
+    InvalidMessageError,
+    MessageNotFoundError,
+    ShimFailedError,
+    UnknownPlanError,
+    UntrustedProjectError,
+)
 from harness_nb.orchestrator import answers
+from harness_nb.plans import load_project
 from harness_nb.protocol.messages import UNASKED, OrchestratorMessage, parse_orchestrator_message, require_known_keys
 from harness_nb.sessions import ask_shim
+from harness_nb.sessions.channel import is_listening
+from harness_nb.sessions.masking import mask_texts, with_texts
 from harness_nb.store.messages import already_answered
+from harness_nb.store.trust import is_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness_nb.orchestrator.answers import Answer
     from harness_nb.protocol.credentials import CredentialResult
+    from harness_nb.protocol.messages import AssignTaskPayload
     from harness_nb.protocol.records import MessageRecord
     from harness_nb.store import Store
 
@@ -56,16 +69,38 @@ class Desk:
         in_response_to: str | None = None,
         actor: str,
         door: str,
+        plan_is_known: bool = False,
     ) -> MessageRecord:
         """Send a worker a message: the answer to a question, or a task, an abort or a verdict unasked.
 
-        A task answers the ``session_ready`` that waits for one. Credentials that are ``found`` and come without values
-        are looked up here. Values go to the session's shim.
+        A task answers the ``session_ready`` that waits for one; the plan that it names is looked up, unless
+        ``plan_is_known``. Credentials that are ``found`` and come without values are looked up here. Values go to the
+        session's shim, and out of the rest of what is said.
 
         Raises: UnknownMessageTypeError, InvalidMessageError, MessageNotFoundError, WrongAnswerTypeError,
-        UnknownOptionError, AlreadyAnsweredError, QuestionExpiredError, CredentialsNotFoundError, ShimFailedError.
+        UnknownOptionError, AlreadyAnsweredError, QuestionExpiredError, SessionEndedError, CredentialsNotFoundError,
+        UnknownPlanError, UntrustedProjectError, ShimFailedError.
         """
-        message = parse_orchestrator_message(
+        message = self._parsed(message_type, session_id, payload, in_response_to)
+        require_known_keys(message)
+        if message.type == "assign_task" and not plan_is_known:
+            self._require_something_to_do(message.payload)
+        if in_response_to is None:
+            message = self._addressed(message)
+        if message.in_response_to is None:
+            self.store.sessions.get(message.session_id)
+            record = self.store.messages.send(self._masked(message), actor=actor, door=door)
+        else:
+            question = self.store.messages.question_for(message)  # a wrong answer must not hand over credentials
+            message = self._stage(self._with_values(message, question), actor, door)
+            record = self.store.questions.answer(self._masked(message), actor=actor, door=door)
+        self.store.ring()
+        return record
+
+    def _parsed(
+        self, message_type: str, session_id: str, payload: Mapping[str, Any], in_response_to: str | None
+    ) -> OrchestratorMessage:
+        return parse_orchestrator_message(
             {
                 "id": self.store.new_id(),
                 "sessionId": session_id,
@@ -75,17 +110,18 @@ class Desk:
                 "payload": dict(payload),
             }
         )
-        require_known_keys(message)
-        if in_response_to is None:
-            message = self._addressed(message)
-        if message.in_response_to is None:
-            record = self.store.messages.send(message, actor=actor, door=door)
-        else:
-            question = self.store.messages.question_for(message)  # a wrong answer must not hand over credentials
-            message = self._stage(self._with_values(message, question), actor, door)
-            record = self.store.questions.answer(message, actor=actor, door=door)
-        self.store.ring()
-        return record
+
+    def _require_something_to_do(self, task: AssignTaskPayload) -> None:
+        if not task.plan:
+            if (task.context or "").strip():
+                return
+            raise InvalidMessageError("assign_task", "payload: it names no plan and has no context to say what to do")
+        config, root = self.store.config(), self.store.layout.root
+        project = load_project(root, config.spec_dir, config.phase_order)
+        if project.plans and not is_trusted(root):
+            raise UntrustedProjectError(root)
+        if project.plan(task.plan) is None:
+            raise UnknownPlanError(task.plan, [one.id for one in project.plans])
 
     def _addressed(self, message: OrchestratorMessage) -> OrchestratorMessage:
         """Return an unasked message as the answer that it is where the worker waits for just that."""
@@ -186,6 +222,24 @@ class Desk:
         names = message.payload.env_vars or tuple(values)
         payload = message.payload.model_copy(update={"credentials": {}, "env_vars": names})
         return message.model_copy(update={"payload": payload})
+
+    def _masked(self, message: OrchestratorMessage) -> OrchestratorMessage:
+        """Take out every value that this session has, and those that passed through here."""
+        said = message.payload.to_wire()
+        kept = with_texts(said, partial(self._without_values, message.session_id))
+        if kept == said:
+            return message
+        return message.model_copy(update={"payload": type(message.payload).model_validate(kept)})
+
+    def _without_values(self, session_id: str, texts: list[str]) -> list[str]:
+        folder = self.store.layout.session(session_id)
+        texts = [self.redact(text) for text in texts]
+        try:
+            return mask_texts(folder, texts)
+        except ShimFailedError:
+            if is_listening(folder):
+                raise
+            return texts  # the shim has gone, and the values with it
 
 
 def _plain(value: SecretStr | str) -> str:

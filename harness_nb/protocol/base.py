@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, ValidationError
 from pydantic.alias_generators import to_camel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CREDENTIALS = "credentials"
+"""The field whose values, and whatever stands in their place, are quoted nowhere."""
 
 
 def _as_utc(moment: datetime) -> datetime:
@@ -56,8 +62,16 @@ class WireModel(BaseModel):
 
 def problems_of(error: ValidationError) -> str:
     """Return pydantic's findings as one line: ``field: what is wrong; …``, without the rejected values."""
-    found = []
-    for item in error.errors(include_url=False, include_input=False, include_context=False):
-        where = ".".join(str(part) for part in item["loc"]) or "the whole"
-        found.append(f"{where}: {item['msg'][:1].lower()}{item['msg'][1:]}")
-    return "; ".join(found)
+    found = (
+        f"{place_of(item['loc'])}: {item['msg'][:1].lower()}{item['msg'][1:]}"
+        for item in error.errors(include_url=False, include_input=False, include_context=False)
+    )
+    return "; ".join(dict.fromkeys(found))
+
+
+def place_of(path: Iterable[object]) -> str:
+    """Return where in a message something stands; of credentials no more, since a key there may be a value."""
+    parts = [str(part) for part in path]
+    if CREDENTIALS in parts:
+        parts = parts[: parts.index(CREDENTIALS) + 1]
+    return ".".join(parts) or "the whole"

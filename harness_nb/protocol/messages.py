@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_seria
 
 from harness_nb.errors import InvalidMessageError, UnknownMessageTypeError
 from harness_nb.protocol.base import Timestamp, WireModel, problems_of
+from harness_nb.protocol.entrance import require_json, whole
 
 MessageStatus = Literal["pending", "responded", "expired"] | str
 """``pending``, ``responded`` or ``expired``; what another program writes here survives."""
@@ -54,7 +55,7 @@ class ProgressUpdatePayload(PlanPayload):
     task_number: int
     total_tasks: int
     message: str
-    percent_complete: float | None = None
+    percent_complete: float | None = Field(default=None, allow_inf_nan=False)
 
 
 class VerificationNeededPayload(PlanPayload):
@@ -398,7 +399,10 @@ def _parse(adapter: TypeAdapter[T], raw: object, known: tuple[str, ...]) -> T:
     if name not in known:
         raise UnknownMessageTypeError(name, known)
     try:
-        return adapter.validate_python(raw)
+        require_json(raw)
+        return adapter.validate_python(whole(raw))
     except ValidationError as error:
         # The union's own tag is the first part of every location and tells a reader nothing.
         raise InvalidMessageError(str(name), problems_of(error).replace(f"{name}.", "")) from None
+    except ValueError as error:
+        raise InvalidMessageError(str(name), str(error)) from None

@@ -7,7 +7,7 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.errors import ShimFailedError
+from harness_nb.errors import ShimFailedError, ShimSilentError
 from harness_nb.store import Layout
 from harness_nb.store.atomic import read_json
 
@@ -22,7 +22,7 @@ REPLY_TIMEOUT = 10.0
 def ask_shim(folder: SessionFolder, **message: Any) -> dict[str, Any]:
     """Send a shim one order and return its reply.
 
-    Raises: ShimFailedError.
+    Raises: ShimFailedError, and the ShimSilentError among those where it is there and does not answer.
     """
     session_id = folder.path.name
     try:
@@ -32,6 +32,8 @@ def ask_shim(folder: SessionFolder, **message: Any) -> dict[str, Any]:
             connection.sendall(json.dumps(message).encode() + b"\n")
             with connection.makefile("rb") as reader:
                 reply: dict[str, Any] = json.loads(reader.readline() or b'{"ok": false, "error": "it has ended"}')
+    except (TimeoutError, BlockingIOError):  # the latter where as many as its socket holds wait already
+        raise ShimSilentError(session_id, REPLY_TIMEOUT) from None
     except (OSError, ValueError) as error:
         raise ShimFailedError(session_id, _why(folder, error)) from None
     if not reply.get("ok"):

@@ -23,20 +23,22 @@ from harness_nb.errors import (
     NotAWorkerError,
     NotYourSessionError,
     QuestionExpiredError,
+    SessionEndedError,
     ShimFailedError,
 )
 from harness_nb.protocol.messages import ANSWERS, PAYLOADS, parse_worker_message
 from harness_nb.sessions.channel import ask_shim
+from harness_nb.sessions.masking import mask_texts, with_texts
 from harness_nb.store import Bell, Store
 from harness_nb.store.layout import FOLDER, SessionFolder
 from harness_nb.store.tokens import read_token, same_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
     from typing import Self
 
-    from harness_nb.protocol.records import MessageRecord
+    from harness_nb.protocol.records import MessageRecord, SessionRecord
 
 LOOK_AGAIN = 5.0
 """Seconds after which a waiting worker looks even if nobody rang: a ring can be lost with its sender."""
@@ -72,28 +74,30 @@ class WorkerSide:
     def report(self, message_type: str, payload: Mapping[str, Any], *, message_id: str | None = None) -> MessageRecord:
         """Send a message to the harness, without the values of credentials that this session was given.
 
-        Raises: UnknownMessageTypeError, InvalidMessageError, ShimFailedError, SessionNotFoundError.
+        Raises: UnknownMessageTypeError, InvalidMessageError, SessionEndedError, ShimFailedError, SessionNotFoundError.
         """
+        session = self.store.sessions.get(self.session_id)
         message = parse_worker_message(
             {
                 "id": message_id or self.store.new_id(),
                 "sessionId": self.session_id,
                 "type": message_type,
                 "timestamp": self.store.clock(),
-                "payload": self._filled_in(message_type, payload),
+                "payload": self._filled_in(message_type, payload, session),
             }
         )
+        if not session.live:
+            raise SessionEndedError(self.session_id)
         masked = type(message.payload).model_validate(self.mask(message.payload.to_wire()))
         record = self.store.questions.ask(message.model_copy(update={"payload": masked}))
         self.store.ring()
         return record
 
-    def _filled_in(self, message_type: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    def _filled_in(self, message_type: str, payload: Mapping[str, Any], session: SessionRecord) -> dict[str, Any]:
         """Add what the session knows and the worker did not say: where it is, its plan, and the task's number."""
         model = PAYLOADS.get(message_type)
         if model is None:
             return dict(payload)
-        session = self.store.sessions.get(self.session_id)
         where = os.fspath(self.store.layout.root / session.working_dir)
         values = (where, session.phase, session.plan_id or "", session.current_task or 1, session.total_tasks or 1)
         known = dict(zip(FILLED_IN, values, strict=True))
@@ -109,13 +113,14 @@ class WorkerSide:
 
         The shim does it, so the values stay there; a session without one has none.
 
-        Raises: ShimFailedError.
+        Raises: SessionEndedError, ShimFailedError.
         """
-        texts = list(_texts_of(content))
-        if not texts or not self.folder.shim.exists():
-            return content
-        masked: list[str] = ask_shim(self.folder, do="mask", texts=texts)["texts"]
-        return content if masked == texts else dict(_with_texts(content, iter(masked)))
+        try:
+            return with_texts(content, lambda texts: mask_texts(self.folder, texts))
+        except ShimFailedError:
+            if self.folder.exit.exists():
+                raise SessionEndedError(self.session_id) from None
+            raise
 
     def wait(self, message_id: str | None = None, timeout: float | None = None) -> MessageRecord:
         """Block until a question is answered, or without an id until there is any message; ``timeout`` in seconds.
@@ -230,20 +235,3 @@ def _own_folder(environment: Mapping[str, str]) -> Path:
     if not same_token(given, wanted):
         raise NotYourSessionError(path.name, f"the token in {own} is another session's")
     return path
-
-
-def _texts_of(content: Any) -> Iterator[str]:
-    if isinstance(content, str):
-        yield content
-    elif isinstance(content, dict | list):
-        for part in content.values() if isinstance(content, dict) else content:
-            yield from _texts_of(part)
-
-
-def _with_texts(content: Any, texts: Iterator[str]) -> Any:
-    """Return the content with its texts, in the order of ``_texts_of``, replaced."""
-    if isinstance(content, str):
-        return next(texts)
-    if isinstance(content, dict):
-        return {key: _with_texts(part, texts) for key, part in content.items()}
-    return [_with_texts(part, texts) for part in content] if isinstance(content, list) else content

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from harness_nb.errors import UnreadableFileError
 from harness_nb.protocol.base import WireModel, problems_of
+from harness_nb.protocol.entrance import require_json
 
 M = TypeVar("M", bound=WireModel)
 
@@ -23,7 +24,8 @@ def write_text(path: Path, text: str, *, durable: bool = True, mode: int = 0o644
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:  # one bad text must stop nobody
             file.write(text)
             file.flush()
             if durable:
@@ -60,6 +62,7 @@ def read_json(path: Path) -> dict[str, Any]:
             raise UnreadableFileError(path, "it is not a regular file")
         text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text, parse_constant=_refuse_constant)
+        require_json(content)
         if "\\u" in text:
             json.dumps(content, ensure_ascii=False).encode()
     except FileNotFoundError:

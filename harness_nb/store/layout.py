@@ -244,13 +244,14 @@ def state_folder() -> Path:
     return user_state_path("harness-nb")
 
 
-def runtime_folder() -> Path:
-    """Return this user's own folder for sockets, made with mode 0700.
+def runtime_folder(longest: int | None = None) -> Path:
+    """Return this user's own folder for sockets, made with mode 0700; ``longest`` is how many bytes its path may have.
 
     Raises: UnwritableFolderError, also where somebody else owns a folder of that name.
     """
     base = os.environ.get("XDG_RUNTIME_DIR")
-    fit = base and len(os.fsencode(base)) <= LONGEST_BASE and os.access(base, os.W_OK)
+    most = LONGEST_BASE if longest is None else longest - len("/harness-nb")
+    fit = base and len(os.fsencode(base)) <= most and os.access(base, os.W_OK)
     folder = Path(str(base), "harness-nb") if fit else Path(f"/tmp/harness-nb-{os.getuid()}")  # noqa: S108 — owned and 0700, checked below
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()

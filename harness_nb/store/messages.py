@@ -13,10 +13,12 @@ from harness_nb.errors import (
     AlreadyAnsweredError,
     MessageNotFoundError,
     QuestionExpiredError,
+    SessionEndedError,
     UnknownOptionError,
     WrongAnswerTypeError,
 )
 from harness_nb.protocol.base import format_timestamp
+from harness_nb.protocol.entrance import whole
 from harness_nb.protocol.messages import (
     ANSWERS,
     QUESTIONS,
@@ -94,12 +96,13 @@ class Messages:
     def send(self, message: OrchestratorMessage, *, actor: str, door: str) -> MessageRecord:
         """Store a message that a worker did not ask for: a task, an abort or a verdict.
 
-        Raises: SessionNotFoundError, WrongAnswerTypeError.
+        Raises: SessionNotFoundError, SessionEndedError, WrongAnswerTypeError.
         """
         if message.type not in UNASKED:
             raise WrongAnswerTypeError("(nothing)", message.type, None)
         with self._journal.write():
-            self._sessions.get(message.session_id)
+            if not self._sessions.get(message.session_id).live:
+                raise SessionEndedError(message.session_id)
             self._events.add(message.type, session_id=message.session_id, actor=actor, door=door)
             unasked = message.model_copy(update={"in_response_to": None})
             return self._insert(unasked, "out", "pending", actor=actor, door=door)
@@ -185,10 +188,13 @@ class Messages:
         where, values = ("id = ?", [message_id]) if session_id is None else (
             "id = ? AND session_id = ?", [message_id, session_id]
         )  # fmt: skip
-        rows = self._journal.read(
-            f"SELECT seq, data FROM messages WHERE {where} ORDER BY status = 'pending' DESC, seq DESC LIMIT 1",  # noqa: S608 — our own words
-            values,
-        )
+        try:
+            rows = self._journal.read(
+                f"SELECT seq, data FROM messages WHERE {where} ORDER BY status = 'pending' DESC, seq DESC LIMIT 1",  # noqa: S608 — our own words
+                values,
+            )
+        except UnicodeEncodeError:  # an id that is not whole in UTF-8 is nobody's
+            return None
         return _record(rows[0]) if rows else None
 
     def answer_to(self, message_id: str, session_id: str | None = None) -> MessageRecord | None:
@@ -308,8 +314,14 @@ def _effects(kind: str, payload: dict[str, Any], session: SessionRecord) -> dict
 
 
 def _record(row: sqlite3.Row) -> MessageRecord:
-    return MessageRecord.model_validate({**json.loads(row["data"]), "seq": row["seq"]})
+    content = _DECODER.decode(row["data"])
+    if "\\ud" in row["data"]:  # as ASCII; an emoji's two halves, or one that an earlier version let in by itself
+        content = whole(content)
+    return MessageRecord.model_validate({**content, "seq": row["seq"]})
+
+
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None)  # NaN, which an earlier version let in
 
 
 def _json(record: MessageRecord) -> str:
-    return json.dumps(record.to_wire())  # ASCII alone: what is no whole character in UTF-8 survives too
+    return json.dumps(record.to_wire())

@@ -6,9 +6,11 @@ public and an environment is inherited by every child.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from hmac import compare_digest
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from harness_nb.errors import UnsafeTokenFileError, UnwritableFolderError
@@ -28,9 +30,12 @@ def make_token(path: Path) -> str:
 
     Raises: UnsafeTokenFileError, UnwritableFolderError.
     """
-    if not path.exists():
-        _place(path, secrets.token_urlsafe(BYTES))
-    return read_token(path)
+    try:
+        if not path.exists():
+            _place(path, secrets.token_urlsafe(BYTES))
+        return read_token(path)
+    except OSError as error:
+        raise _no_token_in(path, error) from None
 
 
 def read_token(path: Path) -> str:
@@ -41,11 +46,18 @@ def read_token(path: Path) -> str:
     with path.open("rb") as file:
         found = os.fstat(file.fileno())
         if found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise UnsafeTokenFileError(path, "others than you may read or write it", f"chmod 600 {path}")
+            problem, remedy = "others than you may read or write it", f"Run: chmod 600 {quote(str(path))}"
+            raise UnsafeTokenFileError(path, problem, remedy)
         token = file.read(LONGEST).decode(errors="replace").strip()
     if not token:
-        raise UnsafeTokenFileError(path, "it is empty", f"rm {path}")
+        raise UnsafeTokenFileError(path, "it is empty", f"Run: rm {quote(str(path))}")
     return token
+
+
+def _no_token_in(path: Path, error: OSError) -> UnsafeTokenFileError:
+    if isinstance(error, FileNotFoundError) or error.errno == errno.ELOOP:  # there is a name, and no file behind it
+        return UnsafeTokenFileError(path, "it is a link that leads nowhere", f"Remove it: rm {quote(str(path))}")
+    return UnsafeTokenFileError(path, error.strerror or str(error), "Name another file.")
 
 
 def same_token(given: str | None, wanted: str) -> bool:

@@ -212,3 +212,99 @@ def test_waiting_for_an_answer_to_a_report_that_asks_nothing_ends_at_once(harnes
     assert session.wait(timeout=30).state == "completed"
     assert "is a progress_update: nobody answers that" in str(session.output())
     assert "status 2" in str(session.output())
+
+
+@pytest.mark.row(13)
+def test_what_is_no_whole_character_reaches_everybody_as_a_question_mark(
+    harness: Harness, shell: Shell, tmp_path: Path
+) -> None:
+    """A file's name in another encoding is enough; the report counts, and the project goes on for every door."""
+    session = harness.start_session(
+        command=script(
+            r"""nb report progress_update message="$(printf 'caf\351')" """,
+            r"""half='{"options": [{"id": "x\ud800"}]}'""",
+            r"""nb report decision_needed decision="$(printf 'caf\351?')" --payload "$half" """,
+            r"""printf '{"action": "\\ud800", "n": 7}' | nb report action_needed --payload -""",
+            "sleep 600",
+        )
+    )
+    cursor = 0
+    while len(harness.get_pending()) < 2:
+        change = harness.wait_for_state(session_ids=[session.id], cursor=cursor, timeout=30)
+        assert change.sessions[0].live, session.output()
+        cursor = change.cursor
+    assert session.record.message == "caf?"
+    decision, action = harness.get_pending()
+    assert (decision.payload["decision"], decision.payload["options"][0]["id"]) == ("caf??", "x?")
+    assert action.payload["action"] == "?"
+    decision.answer("x?")
+    assert [one.payload["action"] for one in harness.get_pending()] == ["?"]
+    for words in (["status"], ["respond", "--project"]):  # other processes can open it too
+        done = shell(*words, str(tmp_path / "p"))
+        assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.row(13)
+def test_numbers_that_are_no_json_are_refused_with_a_sentence(harness: Harness, tmp_path: Path) -> None:
+    session = harness.start_session(
+        command=script(
+            "set +e",
+            """nb report progress_update --payload '{"message": "x", "n": NaN}'; echo "status $?" """,
+            'nb report progress_update message=x percentComplete=nan; echo "status $?"',
+        )
+    )
+    session.wait(timeout=30)
+    text = str(session.output())
+    assert text.count("status 2") == 2, text
+    assert "Traceback" not in text
+    assert "payload.n: NaN is no JSON" in text
+    with closing(Store(tmp_path / "p")) as store:
+        assert store.messages.select(session.id) == []
+
+
+@pytest.mark.row(13)
+@pytest.mark.parametrize("output", [">&-", "> /dev/full", "| head -c0 | true"])
+def test_a_message_that_could_not_be_printed_waits_for_the_next_who_asks(harness: Harness, output: str) -> None:
+    failing = f'{{ nb await; echo "status $?" >&2; }} {output}'
+    session = harness.start_session(command=script("set +e", "read go", failing, "nb await --timeout 20"))
+    harness.respond("abort_task", session.id, {"reason": "enough of it"})
+    session.send("go\n")
+    session.wait(timeout=60)
+    text = str(session.output())
+    assert "Traceback" not in text
+    assert "Exception ignored" not in text
+    assert "status 0" not in text
+    assert '"reason": "enough of it"' in text
+    if "head" not in output:
+        assert "could not be printed" in text
+
+
+@pytest.mark.row(13)
+def test_an_answer_is_whole_json_where_the_terminal_has_no_unicode(harness: Harness, tmp_path: Path) -> None:
+    session = harness.start_session(command=script("nb await > answer.json"), env={"PYTHONIOENCODING": "ascii"})
+    harness.respond("abort_task", session.id, {"reason": "café"})
+    session.wait(timeout=30)
+    assert json.loads((tmp_path / "p" / "answer.json").read_text())["payload"]["reason"] == "café"
+
+
+@pytest.mark.row(13)
+def test_a_worker_that_outlives_its_session_is_told_to_stop(harness: Harness, tmp_path: Path) -> None:
+    session = harness.start_session(command=script("env > environment"))
+    session.wait(timeout=30)
+    lines = (tmp_path / "p" / "environment").read_text().splitlines()
+    environment = dict(line.split("=", 1) for line in lines if line.startswith(("HARNESS_", "PATH=", "HOME=")))
+    done = subprocess.run(
+        [sys.executable, "-m", "harness_nb.cli", "worker", "report", "progress_update", "message=x"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"Session '{session.id}' has ended" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.row(13)
+def test_an_id_that_is_not_whole_is_nobodys(harness: Harness) -> None:
+    session = harness.start_session(command=script("""nb await "$(printf '\\351')" || echo "status $?" """))
+    session.wait(timeout=30)
+    assert "status 2" in str(session.output())
+    assert "There is no message" in str(session.output())

@@ -22,6 +22,7 @@ from mcp_types import TextContent
 
 from harness_nb.errors import ShimFailedError
 from harness_nb.protocol.messages import parse_worker_message
+from harness_nb.protocol.records import SessionRecord
 from harness_nb.sessions import ask_shim
 from harness_nb.store import Store
 from harness_nb.store.layout import Layout
@@ -36,6 +37,25 @@ PATIENCE = 60.0
 SERVER = [sys.executable, "-m", "harness_nb.cli", "mcp"]
 WAYS = ("stdio auto", "stdio legacy", "http auto", "http legacy")
 """A transport, and whether the client speaks the newest protocol or the one that needs a handshake."""
+
+both_transports = pytest.mark.parametrize("way", ["stdio legacy", "http auto"])
+"""For what a tool does: each transport once, and each era once; the four ways are for what they do differently."""
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Everything asynchronous runs on asyncio; for the whole room, so that a server may serve a whole module."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty project for a module's tests that change nothing in it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_STATE_DIR", str(tmp_path_factory.mktemp("shared-state")))
+        folder = tmp_path_factory.mktemp("shared") / "project"
+        folder.mkdir()
+        yield folder
 
 
 @pytest.fixture(params=WAYS)
@@ -199,3 +219,16 @@ def write_plan(root: Path, plan_id: str, code: str = "true", *, depends_on: str 
     folder.mkdir(parents=True, exist_ok=True)
     text = PLAN.format(phase=phase, number=number, depends_on=depends_on, title=f"Plan {plan_id}", code=code)
     (folder / f"{plan_id}-PLAN.md").write_text(text)
+
+
+def write_history(root: Path, ended: int) -> list[str]:
+    """Write a journal with sessions that have ended, and return their ids, oldest first."""
+    names = [f"s{number}" for number in range(ended)]
+    with closing(Store(root)) as store:
+        for name in names:
+            record = SessionRecord(
+                id=name, worker="command", working_dir=".", command=("x" * 200,), created_at=store.clock()
+            )
+            store.sessions.create(record)
+            store.sessions.end(name, state="completed")
+    return names

@@ -17,7 +17,7 @@ from mcp.shared.exceptions import MCPError
 from harness_nb.mcp_server.server import ProjectServer
 from harness_nb.store import Store
 from tests.leaks import files_that_hold
-from tests.mcp_server.conftest import PATIENCE, SERVER, connect, on_port, write_plan
+from tests.mcp_server.conftest import PATIENCE, SERVER, both_transports, connect, on_port, write_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ SESSION = "SESSION"
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("harness_start_session", {}, "workingDir: field required"),
     ("harness_start_session", {"workingDir": ""}, "workingDir: string should have at least 1 character"),
-    ("harness_start_session", {"workingDir": "."}, "command worker needs a command"),
+    ("harness_start_session", {"workingDir": "."}, "needs a command: harness_start_session(command: ["),
     ("harness_start_session", {"workingDir": "..", "command": ["true"]}, "lies outside of the project"),
     ("harness_start_session", {"workingDir": "/", "command": ["true"]}, "lies outside of the project"),
     ("harness_start_session", {"workingDir": "~", "command": ["true"]}, "lies outside of the project"),
@@ -40,7 +40,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("harness_start_session", {"workingDir": "a\0b", "command": ["true"]}, "workingDir cannot be used"),
     ("harness_start_session", {"workingDir": "~nobody-at-all", "command": ["true"]}, "workingDir cannot be used"),
     ("harness_start_session", {"workingDir": ".", "command": ["a\0b"]}, "null"),
-    ("harness_start_session", {"workingDir": "nowhere", "command": ["true"]}, "does not exist"),
+    ("harness_start_session", {"workingDir": "nowhere", "command": ["true"]}, "or give another workingDir."),
+    ("harness_start_session", {"workingDir": "x" * 5000, "command": ["true"]}, "workingDir cannot be used"),
+    ("harness_start_session", {"workingDir": ".", "worker": "runbook"}, "harness_start_session(plan: '03-02')"),
     ("harness_start_session", {"workingDir": ".", "command": ["no-such-program"]}, "Cannot start 'no-such-program'"),
     ("harness_start_session", {"workingDir": ".", "command": "echo 'open"}, "no closing quotation"),
     ("harness_start_session", {"workingDir": ".", "command": []}, "command"),
@@ -54,11 +56,13 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("harness_start_session", {"workingDir": ".", "resume": "nobody"}, "no session 'nobody'"),
     ("harness_start_session", {"working_dir": "."}, "working_dir: there is no such field"),
     ("harness_list_sessions", {"state": "asleep"}, "state: input should be 'initializing'"),
-    ("harness_get_output", {"sessionId": "nobody"}, "no session 'nobody'"),
+    ("harness_get_output", {"sessionId": "nobody"}, "no session 'nobody'. harness_list_sessions shows the ids"),
     ("harness_get_output", {"sessionId": "../../etc"}, "no session '../../etc'"),
     ("harness_get_output", {"sessionId": SESSION, "lines": -1}, "lines: input should be greater than or equal to 0"),
     ("harness_get_output", {"sessionId": SESSION, "since": -1}, "since: input should be greater than or equal to 0"),
     ("harness_wait_for_state", {"sessionIds": ["nobody"]}, "no session 'nobody'"),
+    ("harness_wait_for_state", {"sessionIds": []}, "sessionIds: list should have at least 1 item"),
+    ("harness_wait_for_state", {"states": []}, "states: list should have at least 1 item"),
     ("harness_wait_for_state", {"states": ["asleep"]}, "states.0: input should be"),
     ("harness_wait_for_state", {"timeoutMs": 10**9}, "timeoutMs: input should be less than or equal to"),
     ("harness_wait_for_state", {"cursor": "yesterday"}, "cursor: input should be a valid integer"),
@@ -83,7 +87,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
             "inResponseTo": "nothing",
             "payload": {"selectedOptionId": "a"},
         },
-        "no message 'nothing'",
+        "no message 'nothing' in session",
     ),
     ("harness_get_pending", {"sessionId": "nobody"}, "no session 'nobody'"),
     ("harness_get_pending", {"messageTypes": ["gossip"]}, "messageTypes.0: input should be 'verification_needed'"),
@@ -101,6 +105,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.anyio
+@both_transports
 async def test_each_bad_argument_is_one_sentence_and_the_server_goes_on(root: Path, way: str) -> None:
     (root / "way-out").symlink_to("/")
     write_plan(root, "01-01")
@@ -120,6 +125,7 @@ async def test_each_bad_argument_is_one_sentence_and_the_server_goes_on(root: Pa
 
 
 @pytest.mark.anyio
+@both_transports
 async def test_questions_take_their_own_answers_only(root: Path, way: str, say: Callable[..., Any]) -> None:
     async with connect(root, way) as agent:
         mine, other = await agent.start("sleep", "600"), await agent.start("sleep", "600")
@@ -185,7 +191,8 @@ async def test_a_project_that_was_deleted_meanwhile_is_one_sentence(root: Path) 
             ("harness_sync_state", {"projectPath": "."}),
             ("harness_wait_for_state", {"timeoutMs": 0}),
         ):
-            assert "was deleted while it was open" in await agent.refused(tool, **arguments)
+            refusal = await agent.refused(tool, **arguments)
+            assert "was deleted while it was open. Start this server again." in refusal
     assert not (root / ".orchestration").exists()
 
 

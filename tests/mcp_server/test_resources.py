@@ -12,7 +12,7 @@ from mcp.shared.subscriptions import ResourcesListChanged, ResourceUpdated
 
 from harness_nb import Harness
 from harness_nb.harness import AsyncHarness
-from tests.mcp_server.conftest import connect, write_plan
+from tests.mcp_server.conftest import both_transports, connect, write_history, write_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,16 +50,15 @@ async def test_everything_that_can_be_read_is_listed(root: Path, way: str, say: 
 
 
 async def test_a_list_of_resources_stays_short_and_the_others_can_still_be_read(root: Path) -> None:
+    started = write_history(root, 23)
     async with connect(root, "stdio auto") as agent:
-        started = [await agent.start("true") for _ in range(23)]
-        for session_id in started:
-            await agent.ended(session_id)
         listed = {one.uri for one in (await agent.client.list_resources(cache_mode="bypass")).resources}
         assert len(listed) == len(FIXED) + 2 * 20
         assert f"harness://sessions/{started[0]}" not in listed
         assert json.loads(await agent.read(f"harness://sessions/{started[0]}"))["state"] == "completed"
 
 
+@both_transports
 async def test_the_reports_of_a_run_and_of_its_plans(root: Path, way: str) -> None:
     write_plan(root, "01-01")
     async with connect(root, way) as agent:

@@ -10,11 +10,13 @@ from mcp_types import TextContent
 
 from harness_nb.store.trust import set_trusted
 from tests.leaks import files_that_hold
-from tests.mcp_server.conftest import connect, write_plan
+from tests.mcp_server.conftest import WAYS, both_transports, connect, write_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    from tests.mcp_server.conftest import Agent
 
 pytestmark = [pytest.mark.anyio, pytest.mark.row(12)]
 
@@ -26,9 +28,15 @@ NAMES = {
 SECRET = "hunter2-is-no-password"
 
 
-async def test_each_tool_says_what_it_takes_and_gives_and_does(root: Path, way: str) -> None:
-    async with connect(root, way) as agent:
-        tools = {tool.name: tool for tool in (await agent.client.list_tools()).tools}
+@pytest.fixture(scope="module", params=WAYS)
+async def unused(request: pytest.FixtureRequest, shared_root: Path) -> AsyncIterator[Agent]:
+    """A client of a server whose tools nobody calls: what it says of itself is the same for all who ask."""
+    async with connect(shared_root, str(request.param)) as agent:
+        yield agent
+
+
+async def test_each_tool_says_what_it_takes_and_gives_and_does(unused: Agent) -> None:
+    tools = {tool.name: tool for tool in (await unused.client.list_tools()).tools}
     assert set(tools) == NAMES
     for tool in tools.values():
         assert tool.description
@@ -89,6 +97,7 @@ async def test_output_is_followed_in_pieces_that_add_up(root: Path) -> None:
     assert none_left["output"] == ""
 
 
+@both_transports
 async def test_the_project_and_its_plans_from_state_to_a_completed_session(root: Path, way: str) -> None:
     write_plan(root, "01-01")
     write_plan(root, "01-02", depends_on="['01-01']")
@@ -143,6 +152,7 @@ QUESTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
+@both_transports
 async def test_each_kind_of_question_is_answered_as_the_question_says(
     root: Path, way: str, say: Callable[..., Any]
 ) -> None:
@@ -185,6 +195,7 @@ async def test_the_answer_is_written_down_under_the_clients_name(root: Path, way
     assert (answer.actor, answer.door) == ("some-agent", "mcp")
 
 
+@both_transports
 async def test_credentials_are_looked_up_and_no_value_is_seen_anywhere(
     root: Path, way: str, say: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +222,7 @@ async def test_credentials_are_looked_up_and_no_value_is_seen_anywhere(
     assert files_that_hold(tmp_path, SECRET.encode()) == [vault / "postgres.env"]
 
 
+@both_transports
 async def test_a_worker_without_a_plan_is_given_a_task_and_told_to_stop(
     root: Path, way: str, say: Callable[..., Any]
 ) -> None:
@@ -219,7 +231,10 @@ async def test_a_worker_without_a_plan_is_given_a_task_and_told_to_stop(
         ready = say(session_id, "session_ready", workingDir=".", capabilities=["execute"])
         pending = await agent.call("harness_get_pending", messageTypes=["session_ready"])
         assert [one["id"] for one in pending["questions"]] == [ready.id]
-        task = {"plan": "03-02", "phase": "03", "taskType": "execute", "context": "be quick"}
+        task = {"taskType": "execute", "context": "be quick"}
+        for nothing in ({}, {"plan": "99-99"}):
+            refused = {"type": "assign_task", "sessionId": session_id, "payload": nothing}
+            assert "plan" in await agent.refused("harness_respond", **refused)
         sent = await agent.call("harness_respond", type="assign_task", sessionId=session_id, payload=task)
         assert sent["inResponseTo"] == ready.id
         stop = {"reason": "not needed", "shouldRetry": False}
@@ -245,12 +260,11 @@ async def test_a_client_that_reads_text_alone_gets_the_same(root: Path) -> None:
         assert result.content[0].text.startswith("hello\n\n[The session is completed; ")
 
 
-async def test_the_guides_are_prompts_and_the_short_one_is_the_instructions(root: Path, way: str) -> None:
-    async with connect(root, way) as agent:
-        prompts = {one.name for one in (await agent.client.list_prompts()).prompts}
-        guide = await agent.client.get_prompt("orchestrator")
-        worker = await agent.client.get_prompt("worker")
-        instructions = agent.client.instructions
+async def test_the_guides_are_prompts_and_the_short_one_is_the_instructions(unused: Agent) -> None:
+    prompts = {one.name for one in (await unused.client.list_prompts()).prompts}
+    guide = await unused.client.get_prompt("orchestrator")
+    worker = await unused.client.get_prompt("worker")
+    instructions = unused.client.instructions
     assert prompts == {"orchestrator", "worker"}
     text = guide.messages[0].content
     assert isinstance(text, TextContent)

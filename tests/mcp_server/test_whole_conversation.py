@@ -23,21 +23,24 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 AGENT = [sys.executable, str(Path(__file__).with_name("agent_worker.py")), "talk"]
 SECRET = "s3cr3t-pass-phrase"  # pretended
 TASK = {
-    "phase": "01", "plan": "01-01", "planPath": "door-PLAN.md", "specDir": "", "taskType": "execute",
-    "context": "The last one was too small.",
+    "phase": "01", "plan": "01-01", "planPath": "planning/plans/01-door/01-01-PLAN.md", "specDir": "",
+    "taskType": "execute", "context": "The last one was too small.",
 }  # fmt: skip
 ORDER = ["verification_needed", "decision_needed", "action_needed", "credentials_needed"]
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A project, and beside it the credentials that its settings name; nothing lives there when the test is done."""
+    """A trusted project, and beside it its credentials; nothing lives there when the test is done."""
     values = tmp_path / "values"
     values.mkdir(mode=0o700)
     (values / "postgres.env").write_text(f"PGPASSWORD={SECRET}\n")
     monkeypatch.setenv("HARNESS_CREDENTIALS_DIR", str(values))
     folder = tmp_path / "project"
     (folder / ".orchestration").mkdir(parents=True)
+    (folder / "planning" / "plans" / "01-door").mkdir(parents=True)
+    (folder / "planning" / "plans" / "01-door" / "01-01-PLAN.md").write_text(PLAN)
+    set_trusted(folder)
     yield folder
     end_everything(folder)
 
@@ -218,9 +221,6 @@ test "$1" = first || echo "A door" > door.md
 @pytest.mark.row(5, 9, 12)
 async def test_a_second_try_is_told_what_failed_and_what_was_missing(project: Path) -> None:
     """Whoever holds the lease judges, without being asked; what failed goes into the next task, with a word to it."""
-    (project / "planning" / "plans" / "01-door").mkdir(parents=True)
-    (project / "planning" / "plans" / "01-door" / "01-01-PLAN.md").write_text(PLAN)
-    set_trusted(project)
     async with tools_of(project) as tools:
         first = await tools.start_session(plan="01-01", command=["sh", "-eu", "-c", TRY, "sh", "first"])
         assert (await tools.judged(first))["verdict"] == "failed"

@@ -11,6 +11,7 @@ import anyio.to_thread
 import pytest
 
 from harness_nb.protocol.files import CHECKPOINT_TYPES
+from tests.mcp_server.conftest import write_plan
 from tests.mcp_server.working import Shell, Tools, environment_of, idle_session, worker_client
 from tests.sessions.living import opened, question
 from tests.sessions.workers import eventually
@@ -55,6 +56,7 @@ VARIES = ("id", "seq", "sessionId", "timestamp", "inResponseTo", "createdAt", "s
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
+    write_plan(folder, "03-02")
     credentials = tmp_path / "credentials"
     credentials.mkdir()
     (credentials / "demo-production.env").write_text("DEMO_TOKEN=hush-4711\n")

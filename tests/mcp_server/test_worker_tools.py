@@ -71,7 +71,7 @@ async def test_an_agent_gets_its_task_reports_and_is_answered(project: Path) -> 
     async with agent(project) as (h, tools, folder):
         name = folder.path.name
         ready = await tools.report("session_ready")
-        await h.respond("assign_task", name, {"plan": "01-01", "phase": "01", "context": "paint it"})
+        await h.respond("assign_task", name, {"context": "paint it"})
         task = await tools.wait(ready)
         assert (task["waiting"], task["type"], task["payload"]["context"]) == (False, "assign_task", "paint it")
         assert "task_started" in task["advice"]
@@ -251,6 +251,26 @@ async def test_anothers_token_opens_no_server(project: Path) -> None:
         done = await anyio.run_process([*OURS, "mcp", "--worker"], input=b"", env=environment, check=False)
         assert (done.returncode, done.stdout) == (2, b"")
         assert b"is another session's" in done.stderr
+
+
+async def test_what_an_agent_reports_is_made_whole_and_the_project_goes_on(project: Path) -> None:
+    half = '{"decision": "x\\ud800?", "options": [{"id": "a", "name": "A"}], "n": 1}'
+    async with agent(project) as (h, tools, _):
+        asked = await tools.report("decision_needed", half)
+        [stored] = await h.get_pending()
+        assert (stored.id, stored.payload["decision"]) == (asked, "x??")
+        nan = {"messageType": "progress_update", "payload": '{"message": "x", "n": NaN}'}
+        assert "n: NaN is no JSON" in await tools.refusal(REPORT, nan)
+        await stored.answer("a")
+        assert (await tools.wait(asked))["payload"]["selectedOptionId"] == "a"
+    async with opened(project) as again:
+        assert await again.get_pending() == []
+
+
+async def test_the_schemas_have_no_titles_that_say_nothing(project: Path) -> None:
+    async with agent(project) as (_, tools, _folder):
+        for tool in (await tools.client.list_tools()).tools:
+            assert '"title": "' not in json.dumps([tool.input_schema, tool.output_schema])
 
 
 async def test_what_is_no_whole_character_reaches_the_agent_as_a_question_mark(project: Path) -> None:

@@ -46,7 +46,7 @@ async def test_an_agent_that_outlives_its_session_is_told_to_stop(project: Path)
         assert "has expired" in await tools.refusal(AWAIT, {"messageId": asked})
         assert (await tools.wait(timeoutMs=0))["advice"] == "This session has ended, so nobody will answer. Stop."
         late = await tools.refusal(REPORT, {"messageType": "decision_needed", "payload": DECISION})
-        assert "it has ended" in late
+        assert f"Session '{folder.path.name}' has ended" in late
 
 
 async def test_what_nobody_foresaw_is_a_sentence_too_and_the_server_goes_on(
@@ -60,7 +60,8 @@ async def test_what_nobody_foresaw_is_a_sentence_too_and_the_server_goes_on(
         with monkeypatch.context() as broken:
             broken.setattr(side, "report", fail)
             said = await tools.refusal(REPORT, {"messageType": "session_ready"})
-        assert said == "Something went wrong inside of harness_worker_report (RuntimeError). Try it once more."
+        assert said.startswith("harness_worker_report failed (RuntimeError)")
+        assert "hush" not in said
         assert await tools.report("session_ready")
 
 
@@ -182,6 +183,34 @@ async def test_a_message_that_crosses_its_calls_cancellation_is_given_back(proje
         await tools.client.session.send_notification(cancelled)
         with anyio.fail_after(PATIENCE):
             assert (await tools.wait())["payload"]["reason"] == "enough"
+
+
+async def test_of_several_calls_that_are_cancelled_each_gives_its_message_back(project: Path) -> None:
+    async with in_this_process(project) as (h, tools, side):
+        server = tools.client.server
+        assert isinstance(server, WorkerServer)
+        calls: list[str] = []
+
+        async def note(ctx: Any, call_next: Any) -> Any:
+            if ctx.method == "tools/call":
+                calls.append(ctx.request_id)
+            return await call_next(ctx)
+
+        server.middleware.append(note)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(tools.wait)
+            for reason in ("one", "two", "three"):
+                await h.respond("abort_task", side.session_id, {"reason": reason})
+        assert (await tools.wait(timeoutMs=0))["waiting"]
+        for call in calls[:3]:
+            cancelled = CancelledNotificationParams(request_id=call)
+            await tools.client.session.send_notification(
+                CancelledNotification(method="notifications/cancelled", params=cancelled)
+            )
+        with anyio.fail_after(PATIENCE):
+            told = [(await tools.wait())["payload"]["reason"] for _ in range(3)]
+        assert told == ["one", "two", "three"]
 
 
 async def test_an_agent_that_goes_in_mid_wait_leaves_the_message_for_the_next(project: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness_nb import CredentialProvider, Harness, Question, Session, lookup_credentials
+from harness_nb import CredentialProvider, Harness, Question, Session
 from harness_nb.errors import (
     AlreadyAnsweredError,
     CredentialsNotFoundError,
@@ -89,33 +89,6 @@ def test_a_yes_hands_the_values_to_that_session_alone(harness: Harness, asking: 
     assert given(session)
     assert answer.payload["credentials"] == {}
     assert (answer.payload["found"], answer.payload["envVars"]) == (True, ["DATABASE_URL"])
-    assert files_that_hold(harness.root, b"s3cr3t-value") == []
-
-
-@pytest.mark.row(1, 2, 3)
-def test_the_example_of_the_document_works_in_python(harness: Harness, asking: Asking, secrets: Path) -> None:
-    """Look up, respond with all of the result inside the message: the values are handed on and dropped at the door."""
-    session, message = asking
-    result = lookup_credentials(
-        message.payload["service"], message.payload["envVars"], message.payload["context"]
-    )  # fmt: skip
-    stored = harness.respond(
-        type="credentials_provided",
-        session_id=message.session_id,
-        in_response_to=message.id,
-        payload={
-            "phase": message.payload["phase"],
-            "plan": message.payload["plan"],
-            "service": message.payload["service"],
-            "credentials": result.credentials,
-            "found": result.found,
-            "error": result.error,
-            "instructions": result.instructions,
-        },
-    )
-    assert given(session)
-    assert stored.payload["credentials"] == {}
-    assert stored.payload["envVars"] == ["DATABASE_URL"]
     assert files_that_hold(harness.root, b"s3cr3t-value") == []
 
 

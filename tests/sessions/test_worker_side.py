@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import threading
 from typing import TYPE_CHECKING
 
+import anyio.to_thread
 import pytest
 
+from harness_nb import AsyncHarness
 from harness_nb.errors import (
     CredentialsNotDeliveredError,
     InvalidMessageError,
     MessageNotFoundError,
     NotAWorkerError,
+    SessionEndedError,
+    ShimFailedError,
     UnknownMessageTypeError,
 )
 from harness_nb.protocol.messages import parse_orchestrator_message
 from harness_nb.protocol.records import SessionRecord
-from harness_nb.sessions import worker_side
+from harness_nb.sessions import ask_shim, channel, worker_side
 from harness_nb.sessions.worker_side import WorkerSide
-from harness_nb.store import Store
+from harness_nb.store import Layout, Store
+from harness_nb.store.atomic import read_json
 from harness_nb.store.tokens import make_token
 from tests.leaks import files_that_hold
 from tests.sessions.living import opened, question
+from tests.sessions.workers import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -227,6 +235,45 @@ def test_a_message_of_an_unknown_type_or_shape_is_refused(side: WorkerSide) -> N
     with pytest.raises(InvalidMessageError, match="options"):
         side.report("decision_needed", {**DECISION, "options": "many"})
     assert side.store.messages.select("mine") == []
+
+
+async def test_a_worker_whose_session_has_ended_is_told_to_stop(project: Path) -> None:
+    async with opened(project) as h:
+        session = await h.start_session(command=["sleep", "600"])
+        with WorkerSide(environment_of(h.store, session.id)) as side:
+            await session.stop(grace=0)
+            for kind, payload in (("progress_update", {"message": "x"}), ("decision_needed", DECISION)):
+                with pytest.raises(SessionEndedError, match=f"Session '{session.id}' has ended"):
+                    side.report(kind, payload)
+            assert side.store.messages.select(session.id) == []
+
+
+async def test_a_worker_that_outlives_its_session_unseen_is_told_the_same(project: Path) -> None:
+    """Nobody who watches is there to note the end; the exit status that the shim left says it."""
+    async with AsyncHarness(project) as h:
+        session = await h.start_session(command=["sleep", "600"])
+        environment = environment_of(h.store, session.id)
+    folder = Layout(project).session(session.id)
+    ask_shim(folder, do="stop", by="test", grace=0)
+    await anyio.to_thread.run_sync(lambda: eventually(folder.exit.exists, "the exit status"))
+    with WorkerSide(environment) as side, pytest.raises(SessionEndedError):
+        side.report("progress_update", {"message": "x"})
+
+
+async def test_a_shim_that_is_stopped_is_not_said_to_be_gone(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "REPLY_TIMEOUT", 0.05)
+    async with opened(project) as h:
+        session = await h.start_session(command=["sleep", "600"])
+        folder = h.store.layout.session(session.id)
+        shim = read_json(folder.shim)["pid"]
+        os.kill(shim, signal.SIGSTOP)
+        try:
+            with pytest.raises(ShimFailedError, match="does not answer") as caught:
+                await anyio.to_thread.run_sync(lambda: ask_shim(folder, do="mask", texts=["x"]))
+        finally:
+            os.kill(shim, signal.SIGCONT)
+        assert "gone" not in str(caught.value)
+        assert "ended" not in str(caught.value)
 
 
 async def test_credentials_that_did_not_arrive_are_an_error(project: Path) -> None:

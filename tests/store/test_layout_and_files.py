@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -148,8 +149,13 @@ class TestWholeFiles:
     def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(self, tmp_path: Path, durable: bool) -> None:
         path = tmp_path / "a.json"
         atomic.write_text(path, "old", durable=durable)
-        with pytest.raises(UnicodeEncodeError):
-            atomic.write_text(path, "new \ud800", durable=durable)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2, limits[1]))
+        try:
+            with pytest.raises(OSError, match="too large"):
+                atomic.write_text(path, "new", durable=durable)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert path.read_text() == "old"
         assert names(tmp_path) == ["a.json"]
 

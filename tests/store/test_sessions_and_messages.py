@@ -14,6 +14,7 @@ from harness_nb.errors import (
     InvalidMessageError,
     MessageNotFoundError,
     QuestionExpiredError,
+    SessionEndedError,
     SessionNotFoundError,
     UnknownOptionError,
     WrongAnswerTypeError,
@@ -270,6 +271,14 @@ class TestMessages:
         ):
             with pytest.raises(WrongAnswerTypeError):
                 store.messages.send(reply("", kind, payload), actor="a", door="d")
+
+    def test_a_session_that_has_ended_is_sent_nothing(self, store: Store) -> None:
+        store.sessions.end("s1", state="completed")
+        for kind, payload in (("assign_task", {"context": "x"}), ("abort_task", {"reason": "x"})):
+            with pytest.raises(SessionEndedError, match="Session 's1' has ended"):
+                store.messages.send(reply("", kind, payload), actor="a", door="d")
+        assert store.messages.select("s1") == []
+        assert store.events.select(kind="abort_task") == []
 
     def test_a_worker_that_says_it_is_ready_after_its_task_came_does_not_wait_for_one(self, store: Store) -> None:
         store.messages.send(reply("", "assign_task"), actor="a", door="d")

@@ -53,6 +53,28 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         make_token(tmp_path / "gone" / "token")
 
 
+@pytest.mark.parametrize("what", ["a link to nothing", "a link to itself", "a folder", "a name that is too long"])
+def test_what_can_be_no_tokens_file_is_named_with_what_to_do(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "token"
+    if what == "a folder":
+        path.mkdir()
+    elif what == "a name that is too long":
+        path = tmp_path / ("x" * 300)
+    else:
+        path.symlink_to(path if what == "a link to itself" else tmp_path / "nowhere")
+    with pytest.raises(UnsafeTokenFileError, match=r"cannot be used: .*\. (Remove it|Name another)"):
+        make_token(path)
+    assert [one.name for one in tmp_path.iterdir()] == ([] if len(path.name) > 255 else ["token"])
+
+
+def test_a_command_that_mends_a_token_can_be_pasted(tmp_path: Path) -> None:
+    path = tmp_path / "my token"
+    make_token(path)
+    path.chmod(0o644)
+    with pytest.raises(UnsafeTokenFileError, match=f"chmod 600 '{path}'"):
+        make_token(path)
+
+
 def test_tokens_are_compared_whole() -> None:
     assert same_token("abc", "abc")
     assert not same_token("ab", "abc")

@@ -1,0 +1,60 @@
+"""Taking the values that a session was given out of what is about to be stored: its shim alone knows them all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+from harness_nb.protocol.messages import Option, OrchestratorMessage, Permission, WorkerMessage
+from harness_nb.sessions.channel import ask_shim
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from harness_nb.store import SessionFolder
+
+_PAYLOADS = [
+    model.model_fields["payload"].annotation
+    for messages in (WorkerMessage, OrchestratorMessage)
+    for model in get_args(get_args(messages)[0])
+]
+FIELDS: Final = {str(field.alias) for one in (*_PAYLOADS, Option, Permission) for field in one.model_fields.values()}
+"""The names that the protocol gives; any other key may be a value."""
+
+
+def mask_texts(folder: SessionFolder, texts: list[str]) -> list[str]:
+    """Return texts with every value that a session was given replaced by its name; one without a shim has none.
+
+    Raises: ShimFailedError.
+    """
+    if not texts or not folder.shim.exists():
+        return texts
+    return list(ask_shim(folder, do="mask", texts=texts)["texts"])
+
+
+def with_texts(content: dict[str, Any], change: Callable[[list[str]], list[str]]) -> dict[str, Any]:
+    """Return JSON content with its texts changed, all at once; keys are texts too, but those of the protocol."""
+    texts = list(_texts_of(content))
+    changed = change(texts)
+    return content if changed == texts else dict(_replaced(content, iter(changed)))
+
+
+def _texts_of(content: Any) -> Iterator[str]:
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, dict):
+        for key, part in content.items():
+            if key not in FIELDS:
+                yield key
+            yield from _texts_of(part)
+    elif isinstance(content, list):
+        for part in content:
+            yield from _texts_of(part)
+
+
+def _replaced(content: Any, texts: Iterator[str]) -> Any:
+    """Return the content with other texts, in the order of ``_texts_of``."""
+    if isinstance(content, str):
+        return next(texts)
+    if isinstance(content, dict):
+        return {key if key in FIELDS else next(texts): _replaced(part, texts) for key, part in content.items()}
+    return [_replaced(part, texts) for part in content] if isinstance(content, list) else content
