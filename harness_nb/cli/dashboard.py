@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import time
 import webbrowser
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
@@ -19,7 +20,7 @@ from harness_nb.cli.keyboard import is_interactive
 from harness_nb.cli.opening import project_root
 from harness_nb.errors import DashboardMissingError
 from harness_nb.store import Store
-from harness_nb.store.layout import Layout
+from harness_nb.store.layout import Layout, runtime_folder
 from harness_nb.store.tokens import make_token
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 NEEDED: Final = ("voila", "jupyter_server", "tornado", "ipykernel", "ipywidgets", "anywidget")
 PREFIX: Final = "JUPYTERHUB_SERVICE_PREFIX"
+READING: Final = 20.0
+"""Seconds that a browser has to read where it is led."""
 
 
 def require_dashboard() -> None:
@@ -38,7 +41,7 @@ def require_dashboard() -> None:
         raise DashboardMissingError(missing)
 
 
-def serve_on_port(project: Path, port: int, token_file: Path | None, *, browser: bool) -> None:
+def serve_on_port(project: Path, port: int, token_file: Path | None, *, browser: bool, grace: float) -> None:
     """Serve a project's page on a port of this machine until Ctrl-C.
 
     Raises: DashboardMissingError, ProjectNotFoundError, PortTakenError, UnsafeTokenFileError, UnwritableFolderError.
@@ -52,17 +55,18 @@ def serve_on_port(project: Path, port: int, token_file: Path | None, *, browser:
         token = make_token(path)
     sockets = bind_loopback(port)
     address = f"http://localhost:{sockets[0].getsockname()[1]}/"
-    with _redirection(f"{address}?token={token}") as file:
+    with ExitStack() as until_the_end:
 
         def ready() -> None:
             _announce(root, address, token, path)
             if browser and is_interactive() and _has_browser():
-                Thread(target=webbrowser.open, args=[file.as_uri()], daemon=True).start()
+                file = until_the_end.enter_context(_redirection(f"{address}?token={token}"))
+                Thread(target=_open_browser, args=[file], daemon=True).start()
 
-        _run(lambda: serve(root, sockets, token=token, ready=ready))
+        _run(lambda: serve(root, sockets, token=token, grace=grace, ready=ready))
 
 
-def serve_on_socket(project: Path, path: Path, base_url: str) -> None:
+def serve_on_socket(project: Path, path: Path, base_url: str, *, grace: float) -> None:
     """Serve a project's page on a Unix socket, behind a proxy that has let its users in already.
 
     Raises: DashboardMissingError, ProjectNotFoundError, DashboardSocketError.
@@ -73,7 +77,7 @@ def serve_on_socket(project: Path, path: Path, base_url: str) -> None:
     root = project_root(project)
     base = f"/{base_url.strip('/')}/" if base_url.strip("/") else "/"
     sockets = bind_private(path)
-    _run(lambda: serve(root, sockets, token="", base_url=base))
+    _run(lambda: serve(root, sockets, token="", base_url=base, grace=grace))
 
 
 def _run(serve: object) -> None:
@@ -94,7 +98,7 @@ def _announce(root: Path, address: str, token: str, path: Path) -> None:
 @contextmanager
 def _redirection(url: str) -> Iterator[Path]:
     """Make a private file that leads to an address, because a browser's own command line is public."""
-    handle, name = tempfile.mkstemp(prefix="harness-nb-", suffix=".html")
+    handle, name = tempfile.mkstemp(prefix="open-", suffix=".html", dir=runtime_folder())
     path = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -102,6 +106,13 @@ def _redirection(url: str) -> Iterator[Path]:
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def _open_browser(file: Path) -> None:
+    """Lead a browser there, and remove the file with the token as soon as it was read."""
+    webbrowser.open(file.as_uri())
+    time.sleep(READING)
+    file.unlink(missing_ok=True)
 
 
 def _has_browser() -> bool:

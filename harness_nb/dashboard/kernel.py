@@ -19,7 +19,8 @@ PROJECT: Final = "HARNESS_DASHBOARD_PROJECT"
 def show_project() -> None:
     """Show the board of the project that the environment names.
 
-    It watches and answers; it runs nothing, and nothing is answered by a policy because of it.
+    It watches and answers; it runs nothing, and nothing is answered by a policy because of it. A session whose shim was
+    killed it ends and journals as lost, as every process does that notices.
     """
     from IPython.display import HTML, display
 

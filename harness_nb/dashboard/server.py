@@ -8,7 +8,6 @@ import hashlib
 import logging
 import os
 import re
-import shutil
 import signal
 import socket
 from pathlib import Path
@@ -23,13 +22,21 @@ from traitlets import Unicode
 from traitlets.config import Config
 from voila.app import Voila
 from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
-from voila.static_file_handler import AllowListFileHandler
+from voila.static_file_handler import AllowListFileHandler, TemplateStaticFileHandler
 from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 from harness_nb.dashboard.gate import Gate, Headers, hosts_of
 from harness_nb.dashboard.kernel import PROJECT
-from harness_nb.dashboard.visits import BeaconHandler, ChannelsHandler, PageHandler, PresenceHandler, VisitKernels
+from harness_nb.dashboard.leftovers import claim, give_up, sweep
+from harness_nb.dashboard.visits import (
+    BeaconHandler,
+    ChannelsHandler,
+    KnockHandler,
+    PageHandler,
+    PresenceHandler,
+    VisitKernels,
+)
 from harness_nb.errors import DashboardSocketError, PortTakenError
 from harness_nb.store.layout import runtime_folder
 
@@ -46,6 +53,10 @@ OURS = {
     VoilaShutdownKernelHandler: BeaconHandler,
 }
 """Handlers of Voilà that we have our own for."""
+NOT_OURS = (AllowListFileHandler, TemplateStaticFileHandler)
+"""Handlers of Voilà that give out files, of which the page needs none."""
+LONGEST_FOLDER = 38
+"""Bytes of the folder for connections, so that a kernel's sockets in it stay below the 104 that a path may have."""
 PING = 30
 """Seconds between two looks whether a page's WebSockets still live."""
 
@@ -90,16 +101,24 @@ async def serve(
     *,
     token: str,
     base_url: str = "/",
+    grace: float,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve a project's page until SIGINT or SIGTERM; its kernels end with it, sessions go on."""
+    """Serve a project's page until SIGINT or SIGTERM; its kernels end with it, sessions go on.
+
+    ``grace`` is how many seconds a page may be away, for example without a connection, before its kernel ends.
+    """
     _log_without(token)
     stop = asyncio.Event()
-    dashboard = Dashboard(config=_config(project), token=token, base_url=base_url)
+    folder = runtime_folder(LONGEST_FOLDER)
+    sweep(folder)
+    dashboard = Dashboard(config=_config(project, folder, grace), token=token, base_url=base_url)
     dashboard.initialize([])
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     dashboard.start()
+    claim(Path(dashboard.connection_dir))
+    watching = asyncio.create_task(dashboard.kernel_manager.watch_project())
     ip = sockets[0].family != socket.AF_UNIX
     server = HTTPServer(Gate(dashboard.app, hosts_of(sockets[0].getsockname()[1]) if ip else None))
     server.add_sockets(sockets)
@@ -107,6 +126,7 @@ async def serve(
     try:
         await stop.wait()
     finally:
+        watching.cancel()
         server.stop()
         await dashboard.end()
 
@@ -153,9 +173,14 @@ class Dashboard(Voila):  # type: ignore[misc]
         """Return Voilà's handlers without those that give out files, and with ours."""
         found: list[Any] = []
         for path, handler, *more in super().init_handlers():
-            if handler is not AllowListFileHandler:
+            if handler not in NOT_OURS:
                 found.append((path, OURS.get(handler, handler), *more))
-        return [(rf"{re.escape(self.server_url)}harness/present/(\w+(?:-\w+){{4}})", PresenceHandler), *found]
+        base = re.escape(self.server_url)
+        ours = [
+            (rf"{base}harness/present", KnockHandler),
+            (rf"{base}harness/present/(\w+(?:-\w+){{4}})", PresenceHandler),
+        ]
+        return [*ours, *found]
 
     def setup_template_dirs(self) -> None:
         """Put our page before Voilà's own."""
@@ -168,7 +193,7 @@ class Dashboard(Voila):  # type: ignore[misc]
     async def end(self) -> None:
         """End all kernels."""
         await self.kernel_manager.shutdown_all(now=True)
-        shutil.rmtree(self.connection_dir, ignore_errors=True)
+        give_up(Path(self.connection_dir))
 
 
 class TokenOnly(IdentityProvider):
@@ -200,7 +225,7 @@ class OwnKernel(KernelSpecManager):
         return spec
 
 
-def _config(project: Path) -> Config:
+def _config(project: Path, folder: Path, grace: float) -> Config:
     def page_config(found: dict[str, Any], **_: Any) -> dict[str, Any]:
         return {**found, "project": project.name}
 
@@ -210,7 +235,7 @@ def _config(project: Path) -> Config:
             "root_dir": str(PAGE),
             "open_browser": False,
             "log_level": "ERROR",
-            "connection_dir_root": str(runtime_folder()),
+            "connection_dir_root": str(folder),
         },
         KernelManager={"transport": "ipc"},  # files that only we can open, where ports are everybody's
         VoilaConfiguration={
@@ -223,5 +248,7 @@ def _config(project: Path) -> Config:
             "multi_kernel_manager_class": VisitKernels,
             "page_config_hook": page_config,
         },
+        KernelRestarter={"restart_limit": 0},  # only watched: the page of one that died comes anew
+        VisitKernels={"project": str(project), "grace": grace},
         Dashboard={"project": str(project)},
     )

@@ -7,34 +7,42 @@ and its kernel is ended soon after it went, whether it said good-bye or its brow
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.auth.decorator import allow_unauthenticated, ws_authenticated
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from tornado.web import HTTPError, RequestHandler
-from tornado.websocket import WebSocketHandler
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+from traitlets import Float, Unicode
 from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 from harness_nb import templates
+from harness_nb.store.layout import Layout
 
 if TYPE_CHECKING:
     from asyncio import Task
     from collections.abc import Coroutine
 
-GRACE = 20.0
-"""Seconds that a page may be away, for example without a connection, before its kernel ends."""
+LOOK = 2.0
+"""Seconds between two looks whether the project is there."""
 STARTED: ContextVar[list[str]] = ContextVar("kernels that were started for this request")
 KERNEL_GONE = 4404
 """What a page's WebSocket is closed with when there is no such kernel any more."""
 CLOSED = "This page opens with the address that “harness-nb dashboard” printed, which ends in a token."
 ERRORS = {403: CLOSED, 404: "There is no such page here.", 405: "That cannot be done here."}
+BROKEN = "The page could not be made. Look at what “harness-nb dashboard” printed, and reload it."
 
 
 class VisitKernels(AsyncMappingKernelManager):
     """The kernels of all visits."""
+
+    grace = Float(20.0, config=True, help="Seconds that a page may be away before its kernel ends.")
+    project = Unicode(config=True, help="The folder of the project that is shown.")
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]
@@ -46,13 +54,24 @@ class VisitKernels(AsyncMappingKernelManager):
         kernel_id: str = await super().start_kernel(**options)
         self._pages[kernel_id] = set()
         STARTED.get().append(kernel_id)
-        for event in ("restart", "dead"):  # a kernel that died and came back knows nothing of its page
-            self.add_restart_callback(kernel_id, lambda kernel_id=kernel_id: self._soon(self._end(kernel_id)), event)
+        # never restarted, as the server's settings say: what came back would know nothing of its page
+        self.add_restart_callback(kernel_id, lambda: self._soon(self._end(kernel_id)), "dead")
         return kernel_id
+
+    async def watch_project(self) -> None:
+        """Tell the pages when the project goes and comes back, for as long as this runs."""
+        before = _identity(self.project)
+        while True:
+            await asyncio.sleep(LOOK)
+            now = _identity(self.project)
+            pages = [page for pages in self._pages.values() for page in pages]
+            for page in pages:
+                page.tell(gone=before is not None and now != before, back=now is not None)
+            before = now
 
     def expect(self, kernel_id: str) -> None:
         """Note that all of a page was sent: it has to come soon, else its kernel ends."""
-        self._soon(self._end_unless_here(kernel_id, GRACE))
+        self._soon(self._end_unless_here(kernel_id, self.grace))
 
     def come(self, page: PresenceHandler, kernel_id: str) -> bool:
         """Note that a kernel's page is there; return whether the kernel is."""
@@ -65,7 +84,7 @@ class VisitKernels(AsyncMappingKernelManager):
         """Note that a kernel's page has gone, and end the kernel soon, or at once when it is for good."""
         if kernel_id in self._pages:
             self._pages[kernel_id].discard(page)
-            self._soon(self._end_unless_here(kernel_id, 0 if for_good else GRACE))
+            self._soon(self._end_unless_here(kernel_id, 0 if for_good else self.grace))
 
     async def _end_unless_here(self, kernel_id: str, grace: float) -> None:
         await asyncio.sleep(grace)
@@ -73,10 +92,10 @@ class VisitKernels(AsyncMappingKernelManager):
             await self._end(kernel_id)
 
     async def _end(self, kernel_id: str) -> None:
-        for page in self._pages.pop(kernel_id, ()):
-            page.close(KERNEL_GONE)
         if kernel_id in self:
             await self.shutdown_kernel(kernel_id, now=True)  # type: ignore[no-untyped-call]
+        for page in self._pages.pop(kernel_id, ()):
+            page.close(KERNEL_GONE)
 
     def _soon(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -84,12 +103,21 @@ class VisitKernels(AsyncMappingKernelManager):
         task.add_done_callback(self._ends.discard)
 
 
+def _identity(project: str) -> tuple[int, int] | None:
+    """Return what tells a project's journal from another in its place, None where there is none."""
+    try:
+        found = Layout(Path(project)).database.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class Sentences:
     """Says in a sentence what went wrong, where Jupyter's own pages would be shown otherwise."""
 
     def write_error(self, status_code: int, **_: Any) -> None:
         """Say it."""
-        text = ERRORS.get(status_code, "The page could not be made. Reload it.")
+        text = ERRORS.get(status_code, BROKEN)
         self.finish(templates.render("dashboard_closed.html", text=text))  # type: ignore[attr-defined]
 
 
@@ -123,6 +151,16 @@ class PresenceHandler(Sentences, WebSocketHandler, JupyterHandler):  # type: ign
         """Note that the page is there."""
         if not self._kernels.come(self, kernel_id):
             self.close(KERNEL_GONE)
+        self._told = False
+        self.tell(gone=not Path(self._kernels.project).is_dir(), back=False)
+
+    def tell(self, *, gone: bool, back: bool) -> None:
+        """Tell the page that its project has gone, or is back after that."""
+        words = (["gone"] if gone and not self._told else []) + (["back"] if back and (gone or self._told) else [])
+        self._told = (self._told or gone) and not back
+        for word in words:
+            with suppress(WebSocketClosedError):
+                self.write_message(word)
 
     def on_message(self, _message: str | bytes) -> None:
         """Hear that the page is left for good: all that it ever says."""
@@ -131,6 +169,15 @@ class PresenceHandler(Sentences, WebSocketHandler, JupyterHandler):  # type: ign
     def on_close(self) -> None:
         """Note that the page has gone."""
         self._kernels.leave(self, self._kernel_id, for_good=self._for_good)
+
+
+class KnockHandler(JupyterHandler):
+    """Tells a page that has lost its server whether it is let in again, without a line in the log for each try."""
+
+    @allow_unauthenticated
+    def get(self) -> None:
+        """Say it by the status."""
+        self.set_status(204 if self.current_user is not None else 403)
 
 
 class BeaconHandler(RequestHandler):

@@ -132,7 +132,8 @@ class BoardScene:
             lists["head"].append(("empty", self._empty(shot)))
         output = _most_interesting(sessions) if live or not ended else None
         drawn = self._draw(shot, lists, live=live) if shot.lines else ""
-        return Picture(lists, still, self._text(shot, asked), output=output, graph=drawn)
+        again = self._run.again if isinstance(self._run, ProjectReport) else None
+        return Picture(lists, still, self._text(shot, asked), output=output, graph=drawn, again=again)
 
     def _last_report(self, shot: Snapshot, *, live: bool) -> Fragments:
         """Return how the newest run of other processes ended, until another begins."""

@@ -16,6 +16,7 @@ import anyio.to_thread
 from harness_nb import templates
 from harness_nb.errors import AlreadyAnsweredError, HarnessError, ProjectNotFoundError
 from harness_nb.notebook.cards import DOOR, reply_of
+from harness_nb.notebook.orders import order_of
 from harness_nb.notebook.output import Tail
 from harness_nb.notebook.pictures import name_of, require_project
 from harness_nb.protocol.base import format_timestamp
@@ -25,6 +26,7 @@ from harness_nb.store.messages import summary_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from harness_nb.notebook.orders import Order
     from harness_nb.notebook.pictures import Picture, Scene
     from harness_nb.notebook.widget import View
 
@@ -70,6 +72,8 @@ class Live:
         self._selected: str | None = None
         self._chosen = False
         self._tail: Tail | None = None
+        self._over: str | None = None
+        """The session of which the pages know that it has ended."""
 
     def attach(self, view: View) -> None:
         """Give it the widget that it keeps up to date."""
@@ -118,8 +122,10 @@ class Live:
                 await self._send_output(final=True)
                 return
             await self._pause(max(PAUSE, size / RATE))
-            saved_by_then = self._save is not None and late < SAVE_EVERY and (self._seen or self._view is None)
-            with anyio.move_on_after(SAVE_EVERY if saved_by_then else None):
+            looked_at = self._seen or self._view is None
+            limits = [SAVE_EVERY] if looked_at and self._save is not None and late < SAVE_EVERY else []
+            limits += [picture.again] if looked_at and picture.again is not None else []
+            with anyio.move_on_after(min(limits, default=None)):
                 await any_of(*changed)
 
     async def _pause(self, seconds: float) -> None:
@@ -183,7 +189,7 @@ class Live:
 
     async def _follow_output(self) -> None:
         while True:
-            changed = self._harness.host.output.next, self._called.next
+            changed = self._harness.host.output.next, self._called.next, self._harness.host.changes.next
             size = await self._send_output()
             await anyio.sleep(max(PAUSE, size / RATE))
             with anyio.move_on_after(CALM if self._tail is not None and self._tail.behind else None):
@@ -194,13 +200,14 @@ class Live:
         if tail is None or session is None or self._view is None or not self._seen:
             return 0
         piece = await anyio.to_thread.run_sync(tail.whole if final else tail.look)
-        if piece is None:
+        if piece is None and self._over == session:
             return 0
-        output = await self._with_title(session, piece)
-        if tail is not self._tail:
+        output = await self._with_title(session, piece or tail.nothing)
+        if tail is not self._tail or (piece is None and output["live"]):
             return 0
+        self._over = None if output["live"] else session
         self._view.send({"output": output})
-        return len(json.dumps(piece["lines"]))
+        return len(json.dumps(output["lines"]))
 
     async def _with_title(self, session_id: str, piece: dict[str, Any]) -> dict[str, Any]:
         record = await anyio.to_thread.run_sync(self._store.sessions.get, session_id)
@@ -208,34 +215,36 @@ class Live:
 
     # --- from the page -----------------------------------------------------------------------
 
-    async def obey(self, order: dict[str, Any]) -> None:
+    async def obey(self, content: Any) -> None:
         """Do what somebody did in the page, and tell that page what became of it."""
         told: dict[str, Any] = {}
         try:
-            told = await self._heard(order) or {}
+            told = await self._heard(order_of(content)) or {}
             text, ok = str(told.pop("text", "")), True
+        except AlreadyAnsweredError as error:
+            text, ok, told = str(error), True, {"overtaken": True}
         except Exception as error:  # the page is told, whatever it was
-            text, ok = str(error), isinstance(error, AlreadyAnsweredError)
-        if self._view is not None and order.get("do") != "bye":
-            self._view.send({"to": order.get("page"), "number": order.get("number"), "ok": ok, "text": text, **told})
+            text, ok = str(error), False
+        who = content if isinstance(content, dict) else {}
+        if self._view is not None and who.get("do") != "bye":
+            self._view.send({"to": who.get("page"), "number": who.get("number"), "ok": ok, "text": text, **told})
         self._called.happened()
 
-    async def _heard(self, order: dict[str, Any]) -> dict[str, Any] | None:
+    async def _heard(self, order: Order) -> dict[str, Any] | None:
         """Do an order; a page that was forgotten meanwhile gets everything anew."""
-        page = str(order.get("page"))
         self._harness.changes  # noqa: B018 — an error when it is closed
-        if page in self._pages:
-            self._pages[page] = anyio.current_time()
-        elif order.get("do") == "here":
-            return await self._greet(page)
+        if order.page in self._pages:
+            self._pages[order.page] = anyio.current_time()
+        elif order.do == "here":
+            return await self._greet(order.page)
         return await self._do(order)
 
-    async def _do(self, order: dict[str, Any]) -> dict[str, Any] | None:
-        match order.get("do"):
+    async def _do(self, order: Order) -> dict[str, Any] | None:
+        match order.do:
             case "hello":
-                return await self._greet(str(order.get("page")))
+                return await self._greet(order.page)
             case "bye":
-                self._pages.pop(str(order.get("page")), None)
+                self._pages.pop(order.page, None)
             case "select":
                 return await self._choose(order)
             case "stay":
@@ -245,9 +254,9 @@ class Live:
             case "answer":
                 return await self._answer(order)
             case "input":
-                await self._session(order.get("session") or self._selected).send(str(order["text"]))
+                await self._session(order.session or self._selected).send(order.text)
             case "interrupt":
-                await self._session(order.get("session")).interrupt()
+                await self._session(order.session).interrupt()
             case "stop":
                 await self._scene.stop()
         return None
@@ -263,12 +272,11 @@ class Live:
         now = format_timestamp(self._store.clock())
         return {"lists": picture.lists, "now": now, **await self._shown()}
 
-    async def _choose(self, order: dict[str, Any]) -> dict[str, Any]:
-        session = order.get("session")
-        if not session:
-            session = await anyio.to_thread.run_sync(self._scene.session_of, str(order.get("plan")))
+    async def _choose(self, order: Order) -> dict[str, Any]:
+        session = order.session or await anyio.to_thread.run_sync(self._scene.session_of, str(order.plan))
         if session is None:
-            return {"text": f"{order.get('plan')} has not begun."}
+            return {"text": f"{order.plan} has not begun."}
+        await anyio.to_thread.run_sync(self._store.sessions.get, session)  # an error for what is no session
         self._chosen = True
         self._select(session)
         if self._view is not None:
@@ -290,11 +298,11 @@ class Live:
 
         return AsyncSession(self._harness, str(session_id))
 
-    async def _answer(self, order: dict[str, Any]) -> dict[str, Any]:
-        reply = reply_of(str(order["verb"]), order.get("option"), str(order.get("notes") or ""))
+    async def _answer(self, order: Order) -> dict[str, Any]:
+        reply = reply_of(str(order.verb), order.option, order.notes)
         harness = self._harness
         door = harness.door if harness.door != "python" else DOOR  # a form in a notebook is not a line of Python
-        question = await anyio.to_thread.run_sync(self._store.messages.at, int(order["seq"]))
+        question = await anyio.to_thread.run_sync(self._store.messages.at, order.seq)
         answer = await harness.announced(
             lambda: reply.send(harness.desk, question, actor=harness.actor, door=door)
         )  # fmt: skip

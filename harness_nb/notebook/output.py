@@ -87,6 +87,11 @@ class Tail:
         """Whether something was left out, so that the last lines are to be read again once it is calm."""
         return self._skipped
 
+    @property
+    def nothing(self) -> dict[str, Any]:
+        """What is sent where no line is new."""
+        return {"first": self.total, "lines": [], "total": self.total, "reset": False}
+
     def whole(self) -> dict[str, Any]:
         """Return all that is shown, for a page that has just come."""
         with self._lock:

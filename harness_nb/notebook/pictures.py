@@ -51,13 +51,17 @@ STATES = {
 
 @dataclass(frozen=True)
 class Picture:
-    """What is shown now; ``output`` is the session whose output belongs to it, ``graph`` the drawn plans when saved."""
+    """What is shown now; ``output`` is the session whose output belongs to it, ``graph`` the drawn plans when saved.
+
+    ``again`` is when it is to be looked at once more though nothing happens, in seconds.
+    """
 
     lists: dict[str, Fragments]
     ended: bool
     text: str
     output: str | None = None
     graph: str = ""
+    again: float | None = None
 
 
 @dataclass(frozen=True)

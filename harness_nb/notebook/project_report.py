@@ -9,6 +9,7 @@ from harness_nb.harness.state import open_project, read_state
 from harness_nb.plans import Project, build_graph
 from harness_nb.protocol.outcome import PlanOutcome, RunReport
 from harness_nb.protocol.plans import Plan
+from harness_nb.store.locks import is_held
 
 if TYPE_CHECKING:
     from harness_nb.store import Store
@@ -18,25 +19,36 @@ READ_AGAIN = 2.0
 
 
 class ProjectReport:
-    """Where each plan stands, by documents and journal."""
+    """Where each plan stands: by the journal at each look, and by documents that are read now and then."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._read = 0.0
         self._report: RunReport | None = None
+        self._known: tuple[int, bool] | None = None
         self.last: RunReport | None = None
         """How the newest run ended, unless one goes on."""
-        self.project = _project_now(store)
+        self.again: float | None = None
+        """Seconds until the documents may be read again, None where the last report read them itself."""
+        self._read()
+
+    def _read(self) -> None:
+        self._documents, self._when = open_project(self._store), time.monotonic()
+        self.project = _with_given_plans(self._store, self._documents)
 
     @property
     def report(self) -> RunReport:
         """Where each plan stands."""
-        if self._report is None or time.monotonic() - self._read > READ_AGAIN:
-            self._report, self._read = self._now(), time.monotonic()
+        left = READ_AGAIN - (time.monotonic() - self._when)
+        self.again = left if left > 0 else None
+        if left <= 0:
+            self._read()
+        known = self._store.events.last, is_held(self._store.layout.lease)  # taken first: what comes later is not lost
+        if self._report is None or left <= 0 or known != self._known:
+            self._report, self._known = self._now(), known
         return self._report
 
     def _now(self) -> RunReport:
-        self.project = _project_now(self._store)
+        self.project = _with_given_plans(self._store, self._documents)
         state = read_state(self._store, self.project)
         newest = self._store.runs.newest()
         self.last = RunReport.model_validate(newest.report) if newest and newest.ended_at and newest.report else None
@@ -49,11 +61,10 @@ class ProjectReport:
         )
 
 
-def _project_now(store: Store) -> Project:
-    """Return what the documents say, or the plans that a run was given instead: the one that goes on, or the newest."""
-    project = open_project(store)
-    run = store.runs.unfinished() or (None if project.plans else store.runs.newest())
+def _with_given_plans(store: Store, documents: Project) -> Project:
+    """Return the documents, or the plans that a run was given instead: the one that goes on, or the newest."""
+    run = store.runs.unfinished() or (None if documents.plans else store.runs.newest())
     if run is None or not run.options.inline_plans:
-        return project
+        return documents
     plans = tuple(Plan.model_validate(one) for one in run.options.inline_plans)
     return Project(root=store.layout.root, plans=plans, graph=build_graph(plans))

@@ -312,6 +312,7 @@ class Page {
     model.on("msg:custom", this.on);
     this.left = () => this.leave();
     model.on("comm_live_update", this.left);
+    document.addEventListener("hnb-gone", this.left); // a page of its own says so when its server has gone
     for (const kind of ["click", "submit", "keydown", "input"]) {
       this.root.addEventListener(kind, (event) => this[kind](event));
     }
@@ -352,6 +353,7 @@ class Page {
     clearInterval(this.sign);
     this.model.off("msg:custom", this.on);
     this.model.off("comm_live_update", this.left);
+    document.removeEventListener("hnb-gone", this.left);
     clearTimeout(this.again);
     this.style.remove();
     this.model.send({ do: "bye", page: this.id });
@@ -372,6 +374,9 @@ class Page {
       document.body.dataset.hnbGone ?? // a page of its own has no cell
       "The kernel of this view has gone, so this stands still; what runs goes on. Run the cell again to see it live.";
     for (const one of this.root.querySelectorAll("button, form *")) one.disabled = true;
+    for (const form of this.root.querySelectorAll("form[data-sending]")) {
+      this.late(form, "The connection was lost before anybody confirmed this. To answer in any case, run in a shell:");
+    }
   }
 
   // It was only a moment without a connection.
@@ -430,6 +435,7 @@ class Page {
   }
 
   click(event) {
+    if (this.gone) return;
     const row = event.target.closest("[data-session], .hnb-node[data-key]");
     if (row) {
       this.order({ do: "select", session: row.dataset.session ?? null, plan: row.dataset.key ?? null }, (answer) => this.say(answer.text));
@@ -505,16 +511,24 @@ class Page {
       return;
     }
     this.busy(form, true);
+    form.dataset.sending = "";
     told.textContent = "Sending…";
     const late = setTimeout(() => {
-      told.textContent = "The kernel is busy and has not taken this yet; it will when its cell ends. To answer now, run in a shell:";
-      form.parentElement.querySelector(".hnb-shell")?.removeAttribute("hidden");
+      const busy = "The kernel is busy and has not taken this yet; it will when its cell ends. To answer now, run in a shell:";
+      if (!this.gone) this.late(form, document.body.dataset.hnbLate ?? busy);
     }, PATIENCE);
     this.order({ do: "answer", seq: Number(form.dataset.seq), verb, option, notes }, (answer) => {
       clearTimeout(late);
+      delete form.dataset.sending;
       told.textContent = answer.text;
+      if (answer.overtaken) this.say(answer.text); // the card goes with the answer of the other
       this.busy(form, answer.ok);
     });
+  }
+
+  late(form, text) {
+    form.querySelector(".hnb-told").textContent = text;
+    form.parentElement.querySelector(".hnb-shell")?.removeAttribute("hidden");
   }
 
   busy(form, yes) {

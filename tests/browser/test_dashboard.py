@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 from playwright.sync_api import expect
 
 from harness_nb.store import Store
+from harness_nb.store.layout import Layout
 from harness_nb.store.locks import is_held
 from tests.browser.asking import answers, card, choose, live, opened, settled
-from tests.browser.watching import Watcher, end_sessions, start_asking, start_elsewhere
+from tests.browser.watching import (
+    Watcher,
+    end_sessions,
+    running_elsewhere,
+    start_asking,
+    start_asking_all,
+    start_elsewhere,
+)
 from tests.dashboard.serving import Server, served, start, stop
 from tests.orchestrator.written_plans import configure, write_plan
-from tests.sessions.workers import eventually
+from tests.sessions.workers import alive, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +39,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.row(14)
 CACHE, QUEUE = "Which cache should the API use?", "Which queue should the API use?"
 COUNTING = "import sys\nfor line in sys.stdin: print('counted', line.strip(), flush=True)"
+
+
+def kernel_of(watcher: Watcher) -> str:
+    """Return the id of the kernel of a page."""
+    return str(json.loads(str(watcher.page.locator("#jupyter-config-data").text_content()))["kernelId"])
 
 
 @pytest.fixture
@@ -119,11 +134,73 @@ def test_two_people_see_the_same_and_the_slower_is_told_who_answered(
     start_asking(project, CACHE)
     for one in (watcher, second):
         expect(card(one.board, CACHE)).to_be_visible()
+    (slow,) = (one for one in server.kernels if kernel_of(watcher) in " ".join(one.cmdline()))
+    slow.suspend()  # so that both have sent before either hears of the other
+    choose(watcher.board, CACHE, "Redis")
     choose(second.board, CACHE, "SQLite")
+    expect(settled(second.board, CACHE)).to_contain_text("through the page")
+    slow.resume()
     for one in (watcher, second):
-        expect(settled(one.board, CACHE)).to_contain_text("through the page")
+        expect(settled(one.board, CACHE)).to_contain_text("SQLite, by")
         expect(one.log).to_contain_text("heard: sqlite")
+    expect(watcher.board.locator(".hnb-head-told")).to_contain_text("SQLite")
+    expect(watcher.board.locator(".hnb-head-told")).to_contain_text("answered")
     second.page.close()
+
+
+def test_each_kind_of_question_is_answered_in_the_page(watcher: Watcher, project: Path) -> None:
+    start_asking_all(
+        project,
+        ("verification_needed", {"whatBuilt": "A chart", "howToVerify": ["1. Open it"]}),
+        ("action_needed", {"action": "Turn the key", "instructions": "To the left."}),
+        ("credentials_needed", {"service": "database", "envVars": ["DB_URL"], "reason": "to load rows"}),
+    )
+    chart = card(watcher.board, "A chart")
+    chart.get_by_role("button", name="Fail").click()
+    expect(chart).to_contain_text("Say what is wrong")
+    chart.get_by_label("Notes").fill("It is upside down.")
+    chart.get_by_role("button", name="Fail").click()
+    expect(watcher.log).to_contain_text("heard: verification_result")
+    card(watcher.board, "Turn the key").get_by_role("button", name="Done").click()
+    expect(watcher.log).to_contain_text("heard: action_completed")
+    secret = card(watcher.board, "database")
+    secret.get_by_role("button", name="Deny").click()
+    expect(secret).to_contain_text("Say why not")
+    secret.get_by_label("Add a reason").fill("Not for you.")
+    secret.get_by_role("button", name="Deny").click()
+    expect(watcher.log).to_contain_text("heard: credentials_")
+    expect(watcher.board.locator(".hnb-card")).to_have_count(0)
+    assert watcher.faults == []
+
+
+def test_a_project_in_a_folder_with_spaces_and_umlauts_is_shown_and_answered(
+    context: BrowserContext, tmp_path: Path
+) -> None:
+    project = tmp_path / "Mein Projekät & <b>"
+    project.mkdir()
+    with served(project, folder=tmp_path) as server:
+        watcher = Watcher.of(context, server)
+        start_asking(project, CACHE)
+        expect(watcher.board.locator(".hnb-name").first).to_have_text(project.name)
+        expect(watcher.page).to_have_title(f"1 waits for you · {project.name}")
+        choose(watcher.board, CACHE, "Redis")
+        expect(settled(watcher.board, CACHE)).to_be_visible()
+        watcher.page.close()
+    end_sessions(project)
+
+
+def test_who_only_watches_notices_that_the_process_around_a_worker_was_killed(watcher: Watcher, project: Path) -> None:
+    """As every process that notices does: it ends what is left of the worker, and journals the session as lost."""
+    session = start_elsewhere(project, sys.executable, "-c", "import time; print('begun', flush=True); time.sleep(600)")
+    expect(watcher.log).to_contain_text("begun")
+    with closing(Store(project)) as store:
+        shim = psutil.Process(json.loads(store.layout.session(session).shim.read_text())["pid"])
+        (worker, *_) = shim.children(recursive=True)
+        shim.kill()
+        expect(watcher.board.locator("tbody")).to_contain_text("failed")
+        expect(watcher.board.locator("tbody")).to_contain_text("lost")
+        assert store.sessions.get(session).state == "failed"
+        eventually(lambda: not alive(worker.pid), "what is left of the worker ends")
 
 
 def test_a_run_of_another_process_is_followed_and_its_report_shown_at_its_end(
@@ -142,6 +219,27 @@ def test_a_run_of_another_process_is_followed_and_its_report_shown_at_its_end(
     expect(watcher.board.locator(".hnb-report")).to_contain_text("failed")
     expect(watcher.board.locator(".hnb-head").first).to_contain_text("1 of 2 plans")
     expect(watcher.board.get_by_role("button", name="Stop")).to_have_count(0)
+
+
+def test_a_run_of_another_process_is_shown_plan_by_plan_and_to_its_end(watcher: Watcher, project: Path) -> None:
+    """Nothing else happens that would wake the page: what it shows last is what it shows."""
+    for number in (1, 2, 3):
+        before = [f"01-0{number - 1}"] if number > 1 else []
+        write_plan(
+            project, f"01-0{number}", f"echo begun; while [ ! -e go-{number} ]; do sleep 0.05; done", depends_on=before
+        )
+    with running_elsewhere(project) as run:
+        head = watcher.board.locator(".hnb-head").first
+        expect(head).to_contain_text("running")
+        for number in (1, 2):
+            (project / f"go-{number}").touch()
+            expect(head).to_contain_text(f"{number} of 3 plans")
+        (project / "go-3").touch()
+        expect(head).to_contain_text("not running")
+        expect(head).to_contain_text("3 of 3 plans")
+        expect(watcher.board.locator(".hnb-report")).to_contain_text("passed")
+        expect(watcher.board.locator(".hnb-log-note")).to_contain_text("ended")
+        assert run.wait(60) == 0
 
 
 def test_the_page_can_be_used_by_everybody_light_and_dark_wide_and_narrow(
@@ -186,6 +284,98 @@ def test_visits_that_are_over_leave_no_kernel(context: BrowserContext, server: S
     second.wait_until_live()
     eventually(lambda: len(server.kernels) == 1, "what was started in its place ends")
     second.page.close()
+
+
+def test_a_choice_outlives_a_server_that_has_gone_and_nothing_is_sent_into_the_void(
+    context: BrowserContext, project: Path, tmp_path: Path
+) -> None:
+    server = start(project, folder=tmp_path)
+    watcher = Watcher.of(context, server)
+    start_asking(project, CACHE)
+    form = card(watcher.board, CACHE)
+    form.get_by_role("radio", name="Redis").check()
+    stop(server)
+    expect(watcher.notice).to_contain_text("The dashboard has stopped")
+    expect(form.get_by_role("button", name="Answer")).to_be_disabled()
+    expect(watcher.board.locator(".hnb-head-told")).to_contain_text("lost its connection")
+    with served(project, port=server.port, folder=tmp_path):
+        expect(watcher.notice).to_contain_text("The connection is back")
+        expect(form.get_by_role("radio", name="Redis")).to_be_checked()
+        watcher.notice.get_by_role("button", name="Reload").click()
+        watcher.wait_until_live()
+        choose(watcher.board, CACHE, "Redis")
+        expect(settled(watcher.board, CACHE)).to_be_visible()
+        watcher.page.close()
+    end_sessions(project)
+
+
+def test_an_answer_that_nobody_confirms_is_not_said_to_be_on_its_way(
+    context: BrowserContext, project: Path, tmp_path: Path
+) -> None:
+    server = start(project, folder=tmp_path)
+    watcher = Watcher.of(context, server)
+    start_asking(project, CACHE)
+    expect(card(watcher.board, CACHE)).to_be_visible()
+    for kernel in server.kernels:
+        kernel.suspend()
+    choose(watcher.board, CACHE, "Redis")
+    form = card(watcher.board, CACHE)
+    expect(form).to_contain_text("Nobody has confirmed this yet")
+    expect(form.locator(".hnb-shell")).to_contain_text("harness-nb respond")
+    for kernel in server.kernels:
+        kernel.kill()
+    stop(server)
+    expect(form).to_contain_text("The connection was lost")
+    with served(project, port=server.port, folder=tmp_path):
+        expect(watcher.notice).to_contain_text("look then whether your last answer has arrived")
+        assert answers(project) == {}
+        watcher.page.close()
+    end_sessions(project)
+
+
+def test_a_page_that_comes_back_starts_one_kernel(context: BrowserContext, project: Path, tmp_path: Path) -> None:
+    server = start(project, folder=tmp_path)
+    watcher = Watcher.of(context, server)
+    watcher.page.evaluate("sessionStorage.loads = 0")
+    watcher.page.add_init_script("sessionStorage.loads = Number(sessionStorage.loads ?? 0) + 1")
+    stop(server)
+    expect(watcher.notice).to_contain_text("The dashboard has stopped")
+    with served(project, port=server.port, folder=tmp_path) as again:
+        watcher.wait_until_live()
+        assert watcher.page.evaluate("sessionStorage.loads") == "1"
+        assert len(again.kernels) == 1
+        watcher.page.close()
+
+
+def test_a_token_that_was_changed_is_told_from_a_server_that_is_away(
+    context: BrowserContext, project: Path, tmp_path: Path
+) -> None:
+    server = start(project, folder=tmp_path)
+    watcher = Watcher.of(context, server)
+    stop(server)
+    Layout(project).door_token("dashboard").unlink()
+    with served(project, port=server.port, folder=tmp_path) as again:
+        expect(watcher.notice).to_contain_text("Open the address that harness-nb dashboard has printed now")
+        assert "403" not in again.log.read_text()
+        watcher.open(again.opening)
+        watcher.page.close()
+
+
+def test_a_project_that_was_deleted_is_told_and_comes_back(
+    watcher: Watcher, server: Server, context: BrowserContext, project: Path
+) -> None:
+    elsewhere = project.with_name(f"{project.name}-away")
+    project.rename(elsewhere)
+    expect(watcher.notice).to_contain_text("The project's folder or its journal has gone")
+    expect(watcher.page.locator(".page-state")).to_have_text("Not connected")
+    late = context.new_page()
+    late.goto(server.url)
+    expect(late.locator("p.page-notice")).to_contain_text("has gone")
+    expect(late.locator("#board")).to_contain_text("There is no folder")
+    elsewhere.rename(project)
+    watcher.wait_until_live()
+    expect(late.locator(".page-state")).to_have_text("Live")
+    late.close()
 
 
 def test_a_page_says_that_its_server_has_gone_and_comes_back_with_it(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from axe_playwright_python.sync_playwright import Axe
@@ -16,6 +17,7 @@ from harness_nb.store import Store
 from tests.browser.lab import BACKGROUND, GRAVE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page
@@ -26,6 +28,11 @@ START = """\
 import sys
 from harness_nb import Harness
 print(Harness(sys.argv[1]).start_session(command=sys.argv[2:]).id)
+"""
+RUN = """\
+import sys
+from harness_nb import Harness
+Harness(sys.argv[1], trust=True).run().wait()
 """
 ASK = """\
 import json, subprocess, sys
@@ -41,6 +48,16 @@ for question in sys.argv[1:]:
     print("heard:", answer["payload"]["selectedOptionId"], flush=True)
 """
 """A worker that asks for a decision per argument, one after the other, and prints each answer."""
+ASK_ALL = """\
+import json, subprocess, sys
+harness = [sys.executable, "-m", "harness_nb.cli", "worker"]
+def said(*words):
+    return subprocess.run([*harness, *words], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+for kind, payload in json.loads(sys.argv[1]):
+    answer = json.loads(said("await", said("report", kind, "--payload", json.dumps(payload))))
+    print("heard:", answer["type"], flush=True)
+"""
+"""A worker that asks whatever its argument says, a type and a payload each, and prints the type of each answer."""
 
 
 def start_elsewhere(project: Path, *command: str) -> str:
@@ -49,9 +66,24 @@ def start_elsewhere(project: Path, *command: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
 
 
+@contextmanager
+def running_elsewhere(project: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a project's plans in a process of its own."""
+    with subprocess.Popen([sys.executable, "-c", RUN, str(project)]) as run:
+        try:
+            yield run
+        finally:
+            run.terminate()
+
+
 def start_asking(project: Path, *questions: str) -> str:
     """Start a worker that asks these questions one after the other."""
     return start_elsewhere(project, sys.executable, "-c", ASK, *questions)
+
+
+def start_asking_all(project: Path, *questions: tuple[str, dict[str, object]]) -> str:
+    """Start a worker that asks questions of any kind, one after the other."""
+    return start_elsewhere(project, sys.executable, "-c", ASK_ALL, json.dumps(questions))
 
 
 def end_sessions(project: Path) -> None:

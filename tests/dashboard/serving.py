@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 STARTING = 60
 ENDING = 20
+GRACE = "3"
+"""Seconds that a page of these tests may be away."""
 COMMAND = [sys.executable, "-m", "harness_nb.cli", "dashboard"]
 SAID = re.compile(r"http://localhost:(\d+)/")
 
@@ -99,7 +101,7 @@ def start(project: Path, *options: str, port: int = 0, folder: Path) -> Server:
     environment = {name: value for name, value in os.environ.items() if name != "HARNESS_UNATTENDED"}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*COMMAND, "--project", str(project), "--port", str(port), "--no-browser", *options],
+            [*COMMAND, "--project", str(project), "--port", str(port), "--no-browser", "--grace", GRACE, *options],
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
         )  # fmt: skip
     deadline = time.monotonic() + STARTING

@@ -11,7 +11,9 @@ import socket
 import stat
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import tempfile
+import webbrowser
+from pathlib import Path
 
 import psutil
 import pytest
@@ -20,12 +22,12 @@ from tornado.websocket import websocket_connect
 
 from harness_nb.cli import app as command_line
 from harness_nb.cli import dashboard as command
+from harness_nb.dashboard.leftovers import LOCK, claim, give_up, sweep
+from harness_nb.store import layout
 from harness_nb.store.layout import Layout
+from harness_nb.store.locks import release
 from tests.dashboard.serving import COMMAND, Server, served, stop
 from tests.sessions.workers import eventually
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.row(14)
 
@@ -43,6 +45,13 @@ def fails(*words: str) -> str:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1, done.stderr
     return done.stderr
+
+
+def kernel_of(page: str) -> str:
+    """Return the id of a page's kernel."""
+    found = re.search(r'"kernelId": "([\w-]+)"', page)
+    assert found, page
+    return found[1]
 
 
 def test_it_listens_on_this_machine_alone(server: Server) -> None:
@@ -149,6 +158,124 @@ def test_the_kernel_of_a_visitor_who_never_came_back_ends(server: Server) -> Non
     kernels = server.kernels
     assert kernels
     eventually(lambda: not any(one.is_running() for one in kernels), "the kernel of a visit that is over ends")
+
+
+def test_a_kernel_that_dies_late_is_not_started_again(server: Server) -> None:
+    """Its page comes anew with another one, and would never hear of this."""
+    cookie = server.log_in()
+    kernel_id = kernel_of(server.get("/", Cookie=cookie).text)
+
+    async def die() -> int | None:
+        address = f"ws://localhost:{server.port}/harness/present/{kernel_id}"
+        page = await websocket_connect(HTTPRequest(address, headers={"Cookie": cookie}))
+        (kernel,) = (one for one in server.kernels if kernel_id in " ".join(one.cmdline()))
+        other = kernel_of((await asyncio.to_thread(server.get, "/", Cookie=cookie)).text)
+        gone = f"/api/kernels/{other}"  # a visit that began later and is over: so this one is settled
+        over = lambda: server.get(gone, Cookie=cookie).status == 404  # noqa: E731
+        await asyncio.to_thread(eventually, over, "the other kernel ends")
+        kernel.kill()
+        assert await page.read_message() is None
+        page.close()
+        return page.close_code
+
+    assert asyncio.run(asyncio.wait_for(die(), 60)) == 4404
+    assert server.get(f"/api/kernels/{kernel_id}", Cookie=cookie).status == 404
+    assert not [one for one in server.kernels if kernel_id in " ".join(one.cmdline())]
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_pages_are_told_that_the_project_has_gone_and_that_it_is_back(project: Path, tmp_path: Path) -> None:
+    with served(project, folder=tmp_path) as server:
+        cookie = server.log_in()
+        kernel_id = kernel_of(server.get("/", Cookie=cookie).text)
+        address = f"ws://localhost:{server.port}/harness/present/{kernel_id}"
+
+        def move(*, back: bool) -> None:
+            places = (tmp_path / "elsewhere", project) if back else (project, tmp_path / "elsewhere")
+            places[0].rename(places[1])
+
+        async def hear() -> list[object]:
+            page = await websocket_connect(HTTPRequest(address, headers={"Cookie": cookie}))
+            move(back=False)
+            gone = await page.read_message()
+            late = await websocket_connect(HTTPRequest(address, headers={"Cookie": cookie}))
+            heard: list[object] = [gone, await late.read_message()]
+            move(back=True)
+            heard += [await page.read_message(), await late.read_message()]
+            for one in (page, late):
+                one.close()
+                assert await one.read_message() is None
+            return heard
+
+        assert asyncio.run(asyncio.wait_for(hear(), 60)) == ["gone", "gone", "back", "back"]
+
+
+def test_a_page_that_knocks_is_told_by_the_status_whether_it_is_let_in(server: Server) -> None:
+    before = server.log.read_text()
+    assert server.get("/harness/present", Cookie=server.log_in()).status == 204
+    assert server.get("/harness/present").status == 403
+    assert server.get("/harness/present", Cookie="username-localhost=forged").status == 403
+    assert server.log.read_text() == before
+
+
+def test_files_of_voilas_templates_are_not_given_out(server: Server) -> None:
+    for path in ("/voila/templates/x", "/voila/templates/lab/static/index.html", "/voila/templates/../../etc/passwd"):
+        assert server.get(path).status == 404
+        assert server.get(path, Cookie=server.log_in()).status == 404
+
+
+def test_what_a_killed_server_left_is_swept_by_the_next(tmp_path: Path) -> None:
+    folder = tmp_path / "runtime"
+    folder.mkdir()
+    killed, living = folder / "voila_killed", folder / "voila_living"
+    for one in (killed, living):
+        one.mkdir()
+        claim(one)
+        os.utime(one, (0, 0))
+    release(killed / LOCK)
+    fresh = folder / "voila_fresh"
+    fresh.mkdir()
+    opening = folder / "open-x.html"
+    opening.write_text("a token")
+    os.utime(opening, (0, 0))
+    sweep(folder)
+    assert {one.name for one in folder.iterdir()} == {"voila_living", "voila_fresh"}
+    give_up(living)
+    assert {one.name for one in folder.iterdir()} == {"voila_fresh"}
+
+
+def test_a_long_runtime_folder_is_not_too_long_for_the_page(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sockets of kernels have long names of their own."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="hnb-") as made:
+        base = Path(made, "x" * (layout.LONGEST_BASE - 1 - len(made)))
+        base.mkdir(mode=0o700)
+        assert len(os.fsencode(base)) == layout.LONGEST_BASE
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(base))
+        with served(project, folder=tmp_path) as server:
+            assert "voila.cell-output" in server.get("/", Cookie=server.log_in()).text
+
+
+def test_without_a_browser_no_file_holds_the_token_and_with_one_only_for_a_moment(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, opened = tmp_path / "runtime", []
+    runtime.mkdir()
+    monkeypatch.setattr(command, "runtime_folder", lambda: runtime)
+    with command._redirection("http://localhost:1/?token=secret") as file:
+        assert file.parent == runtime
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        monkeypatch.setattr(command, "READING", 0.0)
+        monkeypatch.setattr(webbrowser, "open", lambda address: opened.append((address, file.read_text())))
+        command._open_browser(file)
+        assert [(address, "token=secret" in text) for address, text in opened] == [(file.as_uri(), True)]
+        assert not file.exists()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with served(project, folder=tmp_path) as server:
+        places = [tmp_path, layout.runtime_folder()]
+        found = [one for place in places for one in place.glob("*.html") if server.token in one.read_text()]
+        assert found == []
 
 
 def test_on_a_socket_only_its_owner_can_connect(project: Path, tmp_path: Path) -> None:

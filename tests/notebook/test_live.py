@@ -362,3 +362,56 @@ def test_where_nobody_is_there_what_is_saved_follows_too(
     assert not saved[-1].ended
     run.stop()
     eventually(lambda: saved[-1].ended)
+
+
+NO_ORDERS: list[Any] = [
+    "text",
+    [],
+    {},
+    {"do": "dance"},
+    {"do": "select", "session": ["a"]},
+    {"do": "select", "session": "x" * 1000},
+    {"do": "answer", "verb": "approve"},
+    {"do": "answer", "verb": "approve", "seq": "1"},
+    {"do": "answer", "verb": "approve", "seq": -1},
+    {"do": "answer", "verb": "approve", "seq": 10**30},
+    {"do": "answer", "verb": "eat", "seq": 1},
+    {"do": "answer", "seq": 1},
+    {"do": "input", "text": {"a": 1}},
+]
+
+
+@pytest.mark.parametrize("content", NO_ORDERS, ids=str)
+def test_what_is_no_order_is_told_in_a_sentence_and_changes_nothing(
+    harness: Harness, shown: Callable[[Any], Shown], content: Any
+) -> None:
+    view = shown(harness)
+    view.order("hello")
+    loop_thread().portal.call(view.live.obey, content)
+    told = view.sent[-1]
+    assert told["ok"] is False
+    assert "is no order of this page" in told["text"]
+    assert "Reload the page." in told["text"]
+    assert view.order("output")["ok"] is True
+
+
+@pytest.mark.parametrize("session", ["../../../../etc", "sess-nothing", "."])
+def test_only_a_session_of_the_project_can_be_selected(
+    harness: Harness, shown: Callable[[Any], Shown], session: str
+) -> None:
+    first = harness.start_session(command=["echo", "first"])
+    first.wait(timeout=PATIENCE)
+    view = shown(first)
+    view.order("hello")
+    told = view.order("select", session=session)
+    assert told["ok"] is False
+    assert session in told["text"]
+    assert view.order("output")["selected"] == first.id
+
+
+def test_an_answer_to_no_question_is_told_in_a_sentence(harness: Harness, shown: Callable[[Any], Shown]) -> None:
+    view = shown(harness)
+    view.order("hello")
+    told = view.order("answer", seq=9999, verb="approve")
+    assert told["ok"] is False
+    assert "9999" in told["text"]

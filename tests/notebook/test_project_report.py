@@ -29,6 +29,15 @@ def elsewhere(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ControlRo
         yield ControlRoom(harness)
 
 
+@pytest.fixture
+def slow(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ControlRoom]:
+    """The same in a process that reads the documents only once."""
+    monkeypatch.setattr(project_report, "READ_AGAIN", 3600.0)
+    harness = AsyncHarness(root, judges=False)
+    with closing(harness.store):
+        yield ControlRoom(harness)
+
+
 def seen(board: ControlRoom, name: str) -> str:
     """Return one list of the board as text."""
     return html.unescape(" ".join(fragment for _, fragment in board.look(live=True).lists[name]))
@@ -94,3 +103,32 @@ def test_what_to_do_is_said_only_where_nothing_happened_and_not_in_what_is_saved
     assert saved == ["head"]
     opened().start_session(command=["true"]).wait(timeout=60)
     assert "harness-nb init" not in seen(elsewhere, "head")
+
+
+def test_what_the_journal_says_is_true_at_each_look_however_seldom_documents_are_read(
+    opened: Callable[..., Harness], root: Path, slow: ControlRoom
+) -> None:
+    plans = [plan("01-01"), plan("01-02", "while [ ! -e go ]; do sleep 0.05; done", depends_on=["01-01"])]
+    assert "not running" in seen(slow, "head")
+    run = opened().run(plans=plans)
+    until(lambda: "1 of 2 plans" in seen(slow, "head"))
+    assert "● running" in seen(slow, "head")
+    (root / "go").touch()
+    run.wait(timeout=60)
+    until(lambda: "passed" in seen(slow, "report"))
+    assert "not running" in seen(slow, "head")
+    assert "2 of 2 plans" in seen(slow, "head")
+
+
+def test_a_look_at_documents_that_were_read_before_says_when_to_look_again(root: Path, slow: ControlRoom) -> None:
+    slow.look(live=True)
+    again = slow.look(live=True).again
+    assert again is not None
+    assert 0 < again <= 3600
+    write_plan(root, "01-01")
+    assert "harness-nb init" in seen(slow, "head")
+
+
+def test_documents_that_were_just_read_need_no_other_look(elsewhere: ControlRoom) -> None:
+    assert elsewhere.look(live=True).again is None
+    assert elsewhere.look(live=True).again is None

@@ -9,6 +9,7 @@
   const address = new URL(`${baseUrl}harness/present/${kernelId}`, location.href);
   address.protocol = address.protocol.replace("http", "ws");
   let leaving = false;
+  let reloading = false;
 
   const say = (text, button = false) => {
     notice.hidden = false;
@@ -17,29 +18,48 @@
     state.textContent = "Not connected";
     state.dataset.is = "away";
   };
-  const typed = () => [...board.querySelectorAll("textarea, input[type=text]")].some((one) => one.value.trim());
+  // What somebody has begun: text, a choice, or an answer of which nobody knows whether it has arrived.
+  const begun = () =>
+    board.querySelector("form[data-sending]") ||
+    [...board.querySelectorAll("textarea, input[type=text]")].some((one) => one.value.trim()) ||
+    [...board.querySelectorAll("input[type=radio]")].some((one) => one.checked !== one.defaultChecked);
   const reload = () => {
-    if (typed()) say("The connection is back. Reload this page to go on; copy first what you have typed.", true);
+    if (reloading) return;
+    reloading = true;
+    if (begun()) say("The connection is back. Reload this page to go on: look then whether your last answer has arrived, and copy first what you have typed.", true);
     else location.reload();
   };
-  const seek = () => {
-    const socket = new WebSocket(address);
-    let heard = false;
-    socket.onopen = () => {
-      heard = true;
-      socket.close();
-      reload();
-    };
-    socket.onclose = (event) => {
-      if (event.code === 4404) reload();
-      else if (!heard) setTimeout(seek, AGAIN);
-    };
+  const gone = (text) => {
+    say(text);
+    document.dispatchEvent(new Event("hnb-gone")); // the board takes no clicks until it is back
+  };
+  // Asked for by a plain request, whose status tells a server that is away from one that does not know this page.
+  const seek = async (pause = AGAIN) => {
+    let status = 0;
+    try {
+      status = (await fetch(`${baseUrl}harness/present`, { cache: "no-store" })).status;
+    } catch {
+      // nobody is there
+    }
+    if (status === 204) return reload();
+    if (status === 403) {
+      say("The dashboard was started with another token, so this page is not let in. Open the address that harness-nb dashboard has printed now.");
+      pause = Math.min(2 * pause, 60000);
+    }
+    setTimeout(seek, pause, pause);
   };
   const socket = new WebSocket(address);
+  socket.onmessage = (event) => {
+    if (event.data === "gone") gone("The project's folder or its journal has gone, so this stands still. The page comes back by itself when it is there again.");
+    else reload();
+  };
   socket.onclose = (event) => {
-    if (leaving) return;
-    if (event.code === 4404) return reload(); // the kernel has ended; another one comes with another visit
-    say("The dashboard has stopped, so this stands still; what runs goes on. Start harness-nb dashboard again: this page comes back by itself.");
+    if (leaving || reloading) return;
+    if (event.code === 4404) { // the kernel has ended; another one comes with another visit
+      gone("The kernel of this page has ended.");
+      return reload();
+    }
+    gone("The dashboard has stopped, so this stands still; what runs goes on. Start harness-nb dashboard again: this page comes back by itself.");
     setTimeout(seek, AGAIN);
   };
   addEventListener("pagehide", () => {
@@ -59,7 +79,10 @@
   const look = () => {
     if (!board.querySelector(".hnb-live, .page-output .hnb-card")) return;
     document.getElementById("loading")?.remove();
-    if (state.dataset.is !== "away") {
+    if (!board.querySelector(".hnb-live")) {
+      state.textContent = "Not shown";
+      state.dataset.is = "away";
+    } else if (state.dataset.is !== "away") {
       state.textContent = "Live";
       state.dataset.is = "live";
     }
