@@ -33,6 +33,7 @@ ROWS = {
     14: "dashboard",
 }
 
+ROW = "row"
 _shown: Counter[int] = Counter()
 OWN_FOLDER = pytest.StashKey[Path]()
 
@@ -90,12 +91,16 @@ def corpus() -> Path:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Count each passed test for the rows its marker names."""
+    """Note which rows a test's markers name, in what the process that counts is told of it."""
     report = yield
-    if report.when == "call" and report.passed:
-        for marker in item.iter_markers("row"):
-            _shown.update(marker.args)
+    report.user_properties += [(ROW, row) for marker in item.iter_markers("row") for row in marker.args]
     return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count each passed test for its rows; of several processes that test, all tell the one that began."""
+    if report.when == "call" and report.passed:
+        _shown.update(int(str(row)) for name, row in report.user_properties if name == ROW)
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 MAC = (
@@ -35,6 +42,20 @@ def bring_chromium(apart: str | None = None) -> str:
     """
     if found := find_chromium(apart):
         return found
+    with _one_at_a_time():
+        return find_chromium(apart) or _bring(apart)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Keep processes that test side by side from installing side by side."""
+    path = Path(tempfile.gettempdir()) / f"harness-nb-chromium-{os.getuid()}.lock"
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _bring(apart: str | None) -> str:
     said = [_install(name) for name in RECIPES if shutil.which(name)]
     if found := find_chromium(apart):
         return found
