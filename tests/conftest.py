@@ -41,7 +41,8 @@ OWN_FOLDER = pytest.StashKey[Path]()
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the home and the habits of whoever runs the tests out of them; the kernels that they start inherit this."""
     folder = config.stash[OWN_FOLDER] = Path(tempfile.mkdtemp(prefix="harness-nb-tests-"))
-    for name in ("HARNESS_UNATTENDED", "VIRTUAL_ENV"):  # of another environment than this, it makes IPython warn
+    # VIRTUAL_ENV of another environment than this makes IPython warn; the width is each tested terminal's own
+    for name in ("HARNESS_UNATTENDED", "VIRTUAL_ENV", "COLUMNS", "LINES"):
         os.environ.pop(name, None)
     for name in ("HARNESS_STATE_DIR", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
         os.environ[name] = str(folder / name.lower())
