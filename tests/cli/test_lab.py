@@ -67,7 +67,8 @@ def test_with_yes_the_sample_is_run_here_first(terminal: Callable[..., Terminal]
     lab = terminal("run", "--sample", "--yes", "--lab", "--plans", "01-01")
     lab.expect("run passed: 1 of 1 plans complete")
     lab.expect("Opening ")
-    assert lab.expect(r"(http://\S+)/lab/tree/quickstart")
+    url = lab.expect(r"(http://\S+/lab/tree/quickstart\S*)")[1]
+    assert httpx.get(url, follow_redirects=True).status_code == 200  # it says the address before it heeds signals
     lab.process.terminate()
     lab.process.wait(20)
 

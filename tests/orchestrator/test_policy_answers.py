@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from harness_nb import AsyncHarness, CredentialProvider, Policy
@@ -157,9 +159,11 @@ async def test_yes_to_credentials_looks_them_up_however_it_is_said(asked: Asked,
 
 async def test_serving_policies_survives_a_journal_that_cannot_be_read(asked: Asked) -> None:
     """A busy journal is looked at again, and ends no run."""
+    looked = threading.Event()
 
     def busy(*_: object) -> list[MessageRecord]:
         asked.harness.store.messages.pending = original  # type: ignore[method-assign]
+        looked.set()
         raise OSError("busy")
 
     original = asked.harness.store.messages.pending
@@ -167,6 +171,7 @@ async def test_serving_policies_survives_a_journal_that_cannot_be_read(asked: As
     policies = asked.serving(Policy(do="approve"))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(policies.serve)
+        await anyio.to_thread.run_sync(looked.wait)  # before anybody else looks at the questions
         await asked.answer_to("decision")
         await asked.answer_to("action")
         tasks.cancel_scope.cancel()
