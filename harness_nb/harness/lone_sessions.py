@@ -169,7 +169,8 @@ class LoneSessions:
 
     async def _fail(self, session_id: str, reason: str) -> None:
         def fail() -> None:
-            self._store.sessions.update(session_id, "judged", verdict="failed", reason=reason)
+            own = self._store.sessions.get(session_id).reason  # what the worker failed of says more
+            self._store.sessions.update(session_id, "judged", verdict="failed", reason=own or reason)
 
         await anyio.to_thread.run_sync(fail)
         await self._host.announce()

@@ -76,6 +76,28 @@ def test_a_worker_that_failed_needs_no_verification(harness: Harness, root: Path
     assert session.record.report is None
 
 
+@pytest.mark.row(5, 9)
+def test_a_worker_that_failed_keeps_its_own_reason_when_its_plan_is_gone(harness: Harness, root: Path) -> None:
+    path = write_plan(root, "01-01", f"{WAITS}; echo the oven is broken; exit 3")
+    session = harness.start_session(plan="01-01")
+    path.unlink()
+    (root / "go").touch()
+    ended = session.wait(timeout=LIMIT)
+    assert verdict_of(harness, session.id) == "failed"
+    assert ended.reason
+    assert session.record.reason == ended.reason
+
+
+@pytest.mark.row(5)
+def test_work_whose_plan_is_gone_cannot_be_judged_and_says_so(harness: Harness, root: Path) -> None:
+    path = write_plan(root, "01-01", WAITS)
+    session = harness.start_session(plan="01-01")
+    path.unlink()
+    (root / "go").touch()
+    assert verdict_of(harness, session.id) == "failed"
+    assert "01-01 is not in the project any more" in str(session.record.reason)
+
+
 @pytest.mark.row(5)
 def test_where_nothing_judges_a_plan_a_person_is_asked(harness: Harness, root: Path) -> None:
     """The question is everybody's, and its answer the verdict."""
