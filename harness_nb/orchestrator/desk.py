@@ -90,12 +90,11 @@ class Desk:
         if message.in_response_to is None:
             self.store.sessions.get(message.session_id)
             record = self.store.messages.send(self._masked(message), actor=actor, door=door)
-        else:
-            question = self.store.messages.question_for(message)  # a wrong answer must not hand over credentials
-            message = self._stage(self._with_values(message, question), actor, door)
-            record = self.store.questions.answer(self._masked(message), actor=actor, door=door)
-        self.store.ring()
-        return record
+            self.store.ring()
+            return record
+        question = self.store.messages.question_for(message)  # a wrong answer must not hand over credentials
+        message = self._stage(self._with_values(message, question), actor, door)
+        return self.store.questions.answer(self._masked(message), actor=actor, door=door)
 
     def _parsed(
         self, message_type: str, session_id: str, payload: Mapping[str, Any], in_response_to: str | None

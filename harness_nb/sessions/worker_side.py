@@ -89,9 +89,7 @@ class WorkerSide:
         if not session.live:
             raise SessionEndedError(self.session_id)
         masked = type(message.payload).model_validate(self.mask(message.payload.to_wire()))
-        record = self.store.questions.ask(message.model_copy(update={"payload": masked}))
-        self.store.ring()
-        return record
+        return self.store.questions.ask(message.model_copy(update={"payload": masked}))
 
     def _filled_in(self, message_type: str, payload: Mapping[str, Any], session: SessionRecord) -> dict[str, Any]:
         """Add what the session knows and the worker did not say: where it is, its plan, and the task's number."""

@@ -70,6 +70,13 @@ class AskedFiles:
         for path in sorted(found, key=lambda path: (path.lstat().st_mtime_ns, path.name)):
             self._take_one(session_id, folder, path)
 
+    def has_news(self, session_id: str) -> bool:
+        """Say, at a glance, whether somebody else may have put a question there: ours have a second name."""
+        try:
+            return self._layout.session(session_id).checkpoint.lstat().st_nlink == 1
+        except FileNotFoundError:
+            return False
+
     def show(self, session_id: str) -> None:
         """Let ``checkpoint.json`` be the oldest open question, and nothing when there is none."""
         folder = self._layout.session(session_id)

@@ -8,8 +8,10 @@ keep in ``asked/`` or ``sent/``. What a crash left half done, the next ``settle`
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+from harness_nb.errors import JournalBusyError
 from harness_nb.protocol.files import CHECKPOINT_TYPES
 from harness_nb.store.answer_files import AnswerFiles
 from harness_nb.store.asked_files import AskedFiles
@@ -45,37 +47,41 @@ class Questions:
         *,
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
+        ring: Callable[[], None],
     ) -> None:
         self._journal = journal
         self._layout = layout
         self._messages = messages
         self._sessions = sessions
+        self._ring = ring
         rejected = RejectedFiles(layout, events, new_id)
         self._answers = AnswerFiles(layout, messages, events, rejected, clock=clock, new_id=new_id)
         self._asked = AskedFiles(layout, messages, self._answers, rejected, clock=clock, new_id=new_id)
 
     def ask(self, message: WorkerMessage) -> MessageRecord:
-        """Store a message of a worker, and show it as ``checkpoint.json`` if it is the oldest open question.
+        """Store a message of a worker, wake everyone, and show the oldest open question as ``checkpoint.json``.
 
         Raises: SessionNotFoundError.
         """
         record = self._messages.post(message)
+        self._ring()
         if record.type in CHECKPOINT_TYPES:  # only now: a copy without its row would pass for a question of its own
-            with self._journal.write():
-                self._asked.show(message.session_id)
+            self._show(message.session_id)
         return record
 
     def answer(self, message: OrchestratorMessage, *, actor: str, door: str) -> MessageRecord:
-        """Answer a question; of all answers by any door the first one wins.
+        """Answer a question and wake everyone; of all answers by any door the first one wins.
 
         Raises: AlreadyAnsweredError and what ``Messages.question_for`` raises.
         """
         while True:
-            self.settle(message.session_id)  # takes in, or sets aside, the file that was faster
+            self._take_what_was_faster(message)
             try:
-                return self._answer(message, actor=actor, door=door)
+                answer = self._answer(message, actor=actor, door=door)
             except _FileWasFasterError:
                 continue
+            self._ring()
+            return answer
 
     def settle(self, session_id: str) -> None:
         """Take in what the worker and people wrote, hand over what is owed, and show the oldest question.
@@ -91,6 +97,16 @@ class Questions:
             self._answers.hand_over(session_id)
             self._asked.show(session_id)
 
+    def _take_what_was_faster(self, message: OrchestratorMessage) -> None:
+        """Take in, or set aside, what files say already: little to look at where no question came as a file."""
+        question = self._messages.find(message.in_response_to or "", message.session_id)
+        if question is None or question.asked_by == "file" or self._asked.has_news(message.session_id):
+            self.settle(message.session_id)
+        elif self._layout.folder.is_dir():
+            with self._journal.write():
+                self._layout.session(message.session_id).create()  # somebody may have cleared it away
+                self._answers.take(message.session_id)
+
     def _answer(self, message: OrchestratorMessage, *, actor: str, door: str) -> MessageRecord:
         with self._journal.write():
             question = self._messages.question_for(message)
@@ -100,3 +116,8 @@ class Questions:
             if question.type in CHECKPOINT_TYPES:
                 self._asked.show(message.session_id)
             return stored
+
+    def _show(self, session_id: str) -> None:
+        """Show what is open; where that cannot be, what was stored counts all the same, and a later look shows it."""
+        with contextlib.suppress(OSError, JournalBusyError), self._journal.write():
+            self._asked.show(session_id)

@@ -67,8 +67,9 @@ class Store:
         self.sessions = Sessions(self.journal, self.layout, self.events, clock)
         self.messages = Messages(self.journal, self.sessions, self.events)
         self.questions = Questions(
-            self.journal, self.layout, self.messages, self.sessions, self.events, clock=clock, new_id=new_id
-        )
+            self.journal, self.layout, self.messages, self.sessions, self.events,
+            clock=clock, new_id=new_id, ring=self.ring,
+        )  # fmt: skip
         self.runs = Runs(self.journal, self.events, clock)
 
     def config(self) -> Config:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness_nb.store.bell import Bell
 from tests.store.conftest import (
     ACTION,
     DECISION,
@@ -155,6 +156,27 @@ class TestAsking:
         shutil.rmtree(folder.path)
         store.questions.settle("s1")
         assert shown(folder) == "one"
+
+
+def test_whoever_listens_hears_of_a_question_and_of_its_answer(store: Store, folder: SessionFolder) -> None:
+    """Whichever door asks or answers: waking the others is no matter of its own."""
+    bell = Bell(store.layout)
+    store.questions.ask(says("action_needed", {"action": "one"}, message_id="q1"))
+    assert bell.socket.recv(64)
+    answer(store, "q1")
+    assert bell.socket.recv(64)
+    bell.close()
+
+
+def test_a_question_that_cannot_be_shown_is_asked_all_the_same(store: Store, folder: SessionFolder) -> None:
+    """``checkpoint.json`` is a view: its worker must not think that nothing was stored and ask twice."""
+    folder.asked.rmdir()
+    folder.asked.write_text("in the way")
+    store.questions.ask(says("action_needed", {"action": "one"}, message_id="q1"))
+    assert only(store.messages.pending("s1")).id == "q1"
+    folder.asked.unlink()
+    store.questions.settle("s1")
+    assert shown(folder) == "one"
 
 
 def make_folder(path: Path) -> None:
