@@ -11,11 +11,13 @@ import pytest
 from harness_nb import AsyncHarness, Harness
 from harness_nb.errors import HarnessClosedError, SessionNotFoundError, UnknownStateError
 from harness_nb.protocol.frame import styled_class
+from harness_nb.store.locks import acquire, release
 from tests.orchestrator.conftest import harness, opened, root
 from tests.orchestrator.written_plans import write_plan
 from tests.store.conftest import new_session, reply, says
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import pandas as pd
@@ -30,11 +32,14 @@ SECRET = "hunter2-very-secret-value"
 
 
 @pytest.fixture
-def filled(root: Path, harness: Harness) -> Frames:
+def filled(root: Path, harness: Harness) -> Iterator[Frames]:
     """A project with two plans, of which one failed, a session that asks, and answers."""
     write_plan(root, "01-01")
     write_plan(root, "01-02", depends_on=["01-01"])
     store = harness._twin.store
+    for name in ("s1", "s2"):  # they live as this process does, else the harness would find that they are gone
+        store.layout.session(name).create()
+        assert acquire(store.layout.session(name).lock)
     new_session(store, "s1", planId="01-01", phase="1", command=["sh", "-c", "exit 3"], startedAt=NOON)
     store.questions.ask(says("decision_needed", {"plan": "01-01", "decision": "Which?"}, message_id="q1"))
     store.questions.answer(
@@ -46,7 +51,9 @@ def filled(root: Path, harness: Harness) -> Frames:
     store.questions.ask(says("credentials_needed", {"service": "pg"}, message_id="c1", session="s2"))
     given = {"service": "pg", "found": True, "credentials": {"PGPASSWORD": SECRET}}
     store.questions.answer(reply("c1", "credentials_provided", given, session="s2"), actor="ann", door="python")
-    return harness.frames
+    yield harness.frames
+    for name in ("s1", "s2"):
+        release(store.layout.session(name).lock)
 
 
 def dtypes(frame: pd.DataFrame) -> dict[str, str]:
