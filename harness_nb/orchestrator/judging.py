@@ -191,6 +191,7 @@ class Judge:
             check=False,
             input=stdin,
             env=environment,
+            start_new_session=True,  # Jupyter interrupts all of a kernel's processes, and means the cell alone
         )
 
 

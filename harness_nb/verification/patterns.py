@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import re
+import signal
 import sys
 import warnings
 from dataclasses import dataclass
@@ -107,7 +108,10 @@ def _is_quick(pattern: str, size: int) -> bool:
 
 async def _search_apart(pattern: str, file: str, text: bytes | None) -> Match | None:
     argv = [sys.executable, "-I", "-S", "-X", "utf8", search_process.__file__, pattern, file]
-    done = await anyio.run_process(argv, input=text or b"", check=False)
+    while True:
+        done = await anyio.run_process(argv, input=text or b"", check=False)
+        if done.returncode != -signal.SIGINT:  # Jupyter interrupts a kernel's whole group, and means the cell
+            break
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise CheckCouldNotRunError(f"The search for {pattern!r} broke off: {last or 'it was ended'}.")

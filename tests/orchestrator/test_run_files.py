@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import itertools
 import json
+import os
 import shutil
+import signal
 import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -248,6 +251,38 @@ def test_auto_commit_commits_each_plans_own_files(harness: Harness, repository: 
     assert git(repository, "diff", "--cached", "--name-only") == "mine"
     assert harness.run(again=True).wait(timeout=LIMIT).passed
     assert git(repository, "log", "--format=%s").splitlines() == subjects, "what changed nothing commits nothing"
+
+
+INTERRUPTED = """
+import sys
+from harness_nb import Harness
+run = Harness(sys.argv[1], trust=True).run()
+try:
+    run.wait()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+print(run.wait().plan("01-01").reason)
+"""
+
+
+def test_an_interrupt_of_the_cell_breaks_off_no_commit(repository: Path) -> None:
+    """Jupyter sends it to the kernel's whole group of processes; it ends the waiting alone."""
+    configure(repository, autoCommit=True)
+    write_plan(repository, "01-01", "touch a", files_modified=["a"])
+    hook = repository / ".git" / "hooks" / "pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\ntouch .git/hooked\nwhile [ ! -e .git/go ]; do sleep 0.02; done\n")
+    hook.chmod(0o755)
+    kernel = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(repository)], stdout=-1, text=True, start_new_session=True
+    )
+    until((repository / ".git" / "hooked").exists, LIMIT)
+    os.killpg(kernel.pid, signal.SIGINT)
+    assert kernel.stdout
+    assert kernel.stdout.readline() == "interrupted\n"
+    (repository / ".git" / "go").touch()
+    assert kernel.communicate(timeout=LIMIT)[0] == "None\n"
+    assert git(repository, "log", "--format=%s").startswith("Complete 01-01")
 
 
 def test_a_commit_that_fails_is_said_and_takes_nothing_from_the_plan(harness: Harness, root: Path) -> None:
