@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +22,8 @@ from harness_nb.store.trust import set_trusted
 DEFAULT_FOLDER: Final = Path("harness-nb-sample")
 PORT: Final = "8765"
 """The port that the sample's files name; each copy gets one of its own."""
+TRIES: Final = 50
+"""Tries at deleting a temporary copy, 20 ms apart."""
 LEFTOVERS: Final = shutil.ignore_patterns(".orchestration", "__pycache__", "*.pyc", ".ipynb_checkpoints")
 
 
@@ -73,7 +76,11 @@ def _tidy_up(around: Path) -> None:
                 return
         shutil.rmtree(store.layout.sockets, ignore_errors=True)
         set_trusted(folder, trusted=False)
-    shutil.rmtree(around, ignore_errors=True)
+    for _ in range(TRIES):  # a harness of this process may be writing its last in there
+        shutil.rmtree(around, ignore_errors=True)
+        if not around.exists():
+            return
+        time.sleep(0.02)
 
 
 def _source() -> Path:
