@@ -110,12 +110,20 @@ async def _search_apart(pattern: str, file: str, text: bytes | None) -> Match | 
     argv = [sys.executable, "-I", "-S", "-X", "utf8", search_process.__file__, pattern, file]
     while True:
         done = await anyio.run_process(argv, input=text or b"", check=False)
-        if done.returncode != -signal.SIGINT:  # Jupyter interrupts a kernel's whole group, and means the cell
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        if not _was_interrupted(done.returncode, last):
             break
     if done.returncode:
-        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise CheckCouldNotRunError(f"The search for {pattern!r} broke off: {last or 'it was ended'}.")
     return _as_match(json.loads(done.stdout))
+
+
+def _was_interrupted(returncode: int, last_line: str) -> bool:
+    """Say whether Jupyter's interrupt, which goes to a kernel's whole group and means the cell, ended a search.
+
+    Python dies of the signal itself, except while it is still starting: then it exits with 1.
+    """
+    return returncode == -signal.SIGINT or (returncode == 1 and last_line == "KeyboardInterrupt")
 
 
 def _as_match(found: Sequence[object] | None) -> Match | None:
