@@ -8,6 +8,7 @@ The worker's own hand moves it to ``answered/``; what a person wrote by hand and
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -77,6 +78,11 @@ class AnswerFiles:
         self._new_id = new_id
 
     # --- what others wrote ---------------------------------------------------------------------
+
+    def has_news(self, question: MessageRecord) -> bool:
+        """Say, at a glance, whether ``take`` may find an answer to a question that came as a message."""
+        folder = self._layout.session(question.session_id)
+        return os.path.lexists(folder.response) or folder.answered_copy(question.id).exists()
 
     def take(self, session_id: str) -> None:
         """Journal what answers an open question: taken by the worker unseen, given by a dead door, or lying there."""

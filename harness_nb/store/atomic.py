@@ -132,8 +132,11 @@ def link_among(folder: Path, path: Path, but: str = "") -> Path | None:
     with os.scandir(folder) as entries:
         others = [entry for entry in entries if entry.name.endswith(".json") and entry.name != but]
     # the number in the folder's list is nearly always the file's own; some layered file systems show another
-    others.sort(key=lambda entry: entry.inode() != found.st_ino)
-    return next((Path(entry.path) for entry in others if same_file(path, Path(entry.path))), None)
+    likely = [entry for entry in others if entry.inode() == found.st_ino]
+    for entry in (*likely, *others):
+        if same_file(path, Path(entry.path)):
+            return Path(entry.path)
+    return None
 
 
 def link_if_absent(source: Path, target: Path) -> bool:

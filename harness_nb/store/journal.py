@@ -22,7 +22,7 @@ from harness_nb.errors import HarnessClosedError, JournalBusyError, JournalDamag
 from harness_nb.store.layout import state_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT = 10.0
@@ -42,6 +42,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
+        self._afterwards: list[Callable[[], object]] = []
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(
@@ -105,7 +106,9 @@ class Journal:
 
         Raises: JournalBusyError, JournalDamagedError.
         """
+        due: list[Callable[[], object]] = []
         with self._lock:
+            kept = len(self._afterwards)
             try:
                 nested = self._connection.in_transaction
                 self._connection.execute("SAVEPOINT inner" if nested else "BEGIN IMMEDIATE")
@@ -113,12 +116,23 @@ class Journal:
                     yield self._connection
                     self._connection.execute("RELEASE inner" if nested else "COMMIT")
                 except BaseException:
+                    del self._afterwards[kept:]
                     self._undo(nested=nested)
                     raise
             except sqlite3.IntegrityError:
                 raise
             except sqlite3.Error as error:
                 raise self._explain(error) from None
+            if not nested:
+                due, self._afterwards = self._afterwards, []
+        for work in due:
+            work()
+
+    def afterwards(self, work: Callable[[], object]) -> None:
+        """Do something as soon as what is being written is kept, without the lock; never if it is undone."""
+        with self._lock:
+            assert self._connection.in_transaction
+            self._afterwards.append(work)
 
     def _undo(self, *, nested: bool) -> None:
         if not self._connection.in_transaction:  # some failures, such as a full disk, undo everything by themselves
@@ -179,13 +193,14 @@ def file_system_of(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) ->
         lines = mounts.read_bytes().splitlines()
     except OSError:
         return None
-    target, best, kind = folder.resolve(), -1, None
+    target, best, kind = os.fsencode(folder.resolve()).rstrip(b"/") + b"/", 0, None
     for line in lines:
         before, _, after = line.partition(b" - ")
         fields, kinds = before.split(), after.split()
         if len(fields) < 5 or not kinds:
             continue
-        point = Path(os.fsdecode(_ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), fields[4])))
-        if target.is_relative_to(point) and len(point.parts) >= best:  # of two at one place, the later is on top
-            best, kind = len(point.parts), os.fsdecode(kinds[0])
+        # as bytes: a Path for each of hundreds of mounts takes longer than all else that opening does
+        point = _ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), fields[4]).rstrip(b"/") + b"/"
+        if target.startswith(point) and len(point) >= best:  # of two at one place, the later is on top
+            best, kind = len(point), os.fsdecode(kinds[0])
     return kind

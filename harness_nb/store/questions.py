@@ -1,17 +1,19 @@
 """Questions and answers: the one doorway for all doors, and how files take part in who answers first.
 
-Everything here runs inside the journal's write lock, so of all harness processes one at a time touches a session's
-files; only the worker and a person with an editor act meanwhile. Hence three habits: files of others are taken by
-rename, ours are placed by link (which never overwrites), and a file is known as ours by being a link to the copy we
-keep in ``asked/`` or ``sent/``. What a crash left half done, the next ``settle`` finishes from the files.
+Files of questions and answers change inside the journal's write lock alone, so of all harness processes one at a time
+touches them; only the worker and a person with an editor act meanwhile. Hence three habits: files of others are taken
+by rename, ours are placed by link (which never overwrites), and a file is known as ours by being a link to the copy we
+keep in ``asked/`` or ``sent/``. What a crash left half done, the next ``settle`` finishes from the files. Which
+question is shown is a view, so it changes once the message is kept, after those who wait were woken.
 """
 
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
-from harness_nb.errors import JournalBusyError
+from harness_nb.errors import HarnessError
 from harness_nb.protocol.files import CHECKPOINT_TYPES
 from harness_nb.store.answer_files import AnswerFiles
 from harness_nb.store.asked_files import AskedFiles
@@ -63,8 +65,9 @@ class Questions:
 
         Raises: SessionNotFoundError.
         """
-        record = self._messages.post(message)
-        self._ring()
+        with self._journal.write():
+            self._journal.afterwards(self._ring)  # before anything is written for those who look at files
+            record = self._messages.post(message)
         if record.type in CHECKPOINT_TYPES:  # only now: a copy without its row would pass for a question of its own
             self._show(message.session_id)
         return record
@@ -76,12 +79,8 @@ class Questions:
         """
         while True:
             self._take_what_was_faster(message)
-            try:
-                answer = self._answer(message, actor=actor, door=door)
-            except _FileWasFasterError:
-                continue
-            self._ring()
-            return answer
+            with contextlib.suppress(_FileWasFasterError):
+                return self._answer(message, actor=actor, door=door)
 
     def settle(self, session_id: str) -> None:
         """Take in what the worker and people wrote, hand over what is owed, and show the oldest question.
@@ -100,24 +99,24 @@ class Questions:
     def _take_what_was_faster(self, message: OrchestratorMessage) -> None:
         """Take in, or set aside, what files say already: little to look at where no question came as a file."""
         question = self._messages.find(message.in_response_to or "", message.session_id)
-        if question is None or question.asked_by == "file" or self._asked.has_news(message.session_id):
+        if question is None or question.asked_by == "file" or self._has_news(question):
             self.settle(message.session_id)
-        elif self._layout.folder.is_dir():
-            with self._journal.write():
-                self._layout.session(message.session_id).create()  # somebody may have cleared it away
-                self._answers.take(message.session_id)
+
+    def _has_news(self, question: MessageRecord) -> bool:
+        return self._asked.has_news(question.session_id) or self._answers.has_news(question)
 
     def _answer(self, message: OrchestratorMessage, *, actor: str, door: str) -> MessageRecord:
         with self._journal.write():
+            self._journal.afterwards(self._ring)
             question = self._messages.question_for(message)
             stored = self._messages.answer(message, actor=actor, door=door)
             if question.asked_by == "file" and not self._answers.deliver(question, stored):
                 raise _FileWasFasterError
             if question.type in CHECKPOINT_TYPES:
-                self._asked.show(message.session_id)
+                self._journal.afterwards(partial(self._show, message.session_id))
             return stored
 
     def _show(self, session_id: str) -> None:
         """Show what is open; where that cannot be, what was stored counts all the same, and a later look shows it."""
-        with contextlib.suppress(OSError, JournalBusyError), self._journal.write():
+        with contextlib.suppress(OSError, HarnessError), self._journal.write():
             self._asked.show(session_id)

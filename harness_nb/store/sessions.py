@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.errors import SessionNotFoundError, UnreadableFileError
+from harness_nb.errors import HarnessError, SessionNotFoundError, UnreadableFileError
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.files import SessionStatus
 from harness_nb.protocol.records import ENDED_STATES, SessionRecord
@@ -45,7 +47,7 @@ class Sessions:
                     format_timestamp(stored.created_at), stored.revision, stored.model_dump_json(exclude_none=True),
                 ),
             )  # fmt: skip
-            self._show(stored)
+            self._journal.afterwards(partial(self._show, stored.id))
         return stored
 
     def get(self, session_id: str) -> SessionRecord:
@@ -92,7 +94,7 @@ class Sessions:
                 "UPDATE sessions SET state = ?, revision = ?, data = ? WHERE id = ?",
                 (record.state, record.revision, record.model_dump_json(exclude_none=True), session_id),
             )
-            self._show(record)
+            self._journal.afterwards(partial(self._show, session_id))
         return record
 
     def end(self, session_id: str, *, state: str, reason: str | None = None, **changes: Any) -> SessionRecord | None:
@@ -118,7 +120,7 @@ class Sessions:
             shown = None
         view = self._view(record)
         if shown is None or shown.replace(timestamp=record.created_at) != view.replace(timestamp=record.created_at):
-            self._show(record)
+            self._show(session_id)
 
     def _store(self, record: SessionRecord, kind: str, **who: Any) -> SessionRecord:
         number = self._events.add(
@@ -131,13 +133,16 @@ class Sessions:
         )
         return record.model_copy(update={"revision": number})
 
-    def _show(self, record: SessionRecord) -> None:
-        # inside the transaction, so that of two writers the later one's view stays
-        try:
-            write_model(self._layout.session(record.id).status, self._view(record), durable=False)
-        except FileNotFoundError:
-            if self._layout.folder.is_dir():  # else the project was deleted, and nobody is left to look
-                raise
+    def _show(self, session_id: str) -> None:
+        """Write ``status.json`` until it shows what the journal says: of two writers the later one's view stays.
+
+        Where that cannot be, what was stored counts all the same, and a later look mends it.
+        """
+        shown = -1
+        with contextlib.suppress(OSError, HarnessError):
+            while (record := self.get(session_id)).revision != shown:
+                write_model(self._layout.session(session_id).status, self._view(record), durable=False)
+                shown = record.revision
 
     def _view(self, record: SessionRecord) -> SessionStatus:
         return SessionStatus(

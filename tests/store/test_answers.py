@@ -164,6 +164,15 @@ class TestAnsweringByHand:
         assert taken is not None
         assert taken.payload["completedBy"] == "bob"
 
+    @pytest.mark.parametrize("dying", [False, True], ids=["that lies there", "that a process put away as it died"])
+    def test_for_a_question_by_message_one_is_before_a_door(
+        self, store: Store, folder: SessionFolder, dying: bool
+    ) -> None:
+        store.questions.ask(says("action_needed", {"action": "one"}, message_id="q1"))
+        put(folder.answered_copy("q1") if dying else folder.response, {"actionCompleted": True, "completedBy": "bob"})
+        with pytest.raises(AlreadyAnsweredError, match="answered by bob through a file"):
+            answer(store, "q1")
+
     @pytest.mark.parametrize("by_file", [True, False])
     def test_one_that_comes_after_the_answer_is_put_away_as_late(
         self, store: Store, folder: SessionFolder, by_file: bool

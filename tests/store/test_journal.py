@@ -15,6 +15,7 @@ from harness_nb.store import JournalOnLocalDiskWarning, Store, journal
 from harness_nb.store.journal import Journal, file_system_of, journal_location
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.store.conftest import Stores
@@ -87,6 +88,47 @@ def test_threads_of_one_process_take_turns(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert len(store.events.select(kind="tick")) == 200
+
+
+def follow_and_fail(store: Store, work: Callable[[], object]) -> None:
+    with store.journal.write():
+        store.journal.afterwards(work)
+        raise Stop
+
+
+class TestAfterwards:
+    def test_what_follows_a_change_is_done_in_its_order_once_all_is_kept_and_others_may_write(
+        self, stores: Stores
+    ) -> None:
+        one, other = stores.open(), stores.open()
+        done: list[str] = []
+
+        def tell(name: str) -> None:
+            other.events.add(name)  # whoever did not give up the lock would wait for itself
+            done.append(name)
+
+        with one.journal.write():
+            one.journal.afterwards(lambda: tell("first"))
+            with one.journal.write():
+                one.journal.afterwards(lambda: tell("second"))
+            one.events.add("change")
+            assert done == []
+        assert done == ["first", "second"]
+        assert [event.kind for event in one.events.select()] == ["change", "first", "second"]
+        one.events.add("another change")
+        assert done == ["first", "second"]
+
+    def test_of_what_is_undone_nothing_follows(self, store: Store) -> None:
+        done: list[str] = []
+        with store.journal.write():
+            store.journal.afterwards(lambda: done.append("outer"))
+            with pytest.raises(Stop):
+                follow_and_fail(store, lambda: done.append("inner"))
+        assert done == ["outer"]
+        with pytest.raises(Stop):
+            follow_and_fail(store, lambda: done.append("never"))
+        store.events.add("later")
+        assert done == ["outer"]
 
 
 def add_and_fail(store: Store, kind: str, error: type[BaseException]) -> None:

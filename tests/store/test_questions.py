@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness_nb.store import store as store_module
 from harness_nb.store.bell import Bell
 from tests.store.conftest import (
     ACTION,
     DECISION,
     answer,
     ask_by_file,
+    get,
     names,
     new_session,
     only,
@@ -156,6 +158,10 @@ class TestAsking:
         shutil.rmtree(folder.path)
         store.questions.settle("s1")
         assert shown(folder) == "one"
+        shutil.rmtree(folder.path)
+        answer(store, "q1")
+        store.questions.settle("s1")
+        assert (get(folder.status)["state"], shown(folder)) == ("running", None)
 
 
 def test_whoever_listens_hears_of_a_question_and_of_its_answer(store: Store, folder: SessionFolder) -> None:
@@ -168,6 +174,22 @@ def test_whoever_listens_hears_of_a_question_and_of_its_answer(store: Store, fol
     bell.close()
 
 
+def test_whoever_listens_is_woken_before_the_files_are_written(
+    store: Store, folder: SessionFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rename may take longer than all the rest, and who is woken reads the journal."""
+    heard: list[tuple[str, str, str | None]] = []
+
+    def note(_: object) -> None:
+        heard.append((store.sessions.get("s1").state, get(folder.status)["state"], shown(folder)))
+
+    monkeypatch.setattr(store_module, "ring", note)
+    store.questions.ask(says("action_needed", {"action": "one"}, message_id="q1"))
+    answer(store, "q1")
+    assert heard == [("checkpoint", "initializing", None), ("running", "checkpoint", "one")]
+    assert (get(folder.status)["state"], shown(folder)) == ("running", None)
+
+
 def test_a_question_that_cannot_be_shown_is_asked_all_the_same(store: Store, folder: SessionFolder) -> None:
     """``checkpoint.json`` is a view: its worker must not think that nothing was stored and ask twice."""
     folder.asked.rmdir()
@@ -177,6 +199,20 @@ def test_a_question_that_cannot_be_shown_is_asked_all_the_same(store: Store, fol
     folder.asked.unlink()
     store.questions.settle("s1")
     assert shown(folder) == "one"
+
+
+def test_an_answer_counts_whose_question_cannot_be_put_away(store: Store, folder: SessionFolder) -> None:
+    """Whoever answered must not think that they had not."""
+    store.questions.ask(says("action_needed", {"action": "one"}, message_id="q1"))
+    aside = folder.asked.rename(folder.path / "aside")
+    folder.asked.write_text("in the way")
+    answer(store, "q1")
+    assert store.messages.pending("s1") == []
+    assert shown(folder) == "one"
+    folder.asked.unlink()
+    aside.rename(folder.asked)
+    store.questions.settle("s1")
+    assert shown(folder) is None
 
 
 def make_folder(path: Path) -> None:

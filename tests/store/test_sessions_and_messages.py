@@ -20,7 +20,7 @@ from harness_nb.errors import (
     WrongAnswerTypeError,
 )
 from harness_nb.protocol.records import RunOptions
-from harness_nb.store import Store
+from harness_nb.store import Store, atomic, sessions
 from tests.leaks import files_that_hold
 from tests.store.conftest import ACTION, DECISION, get, names, new_session, only, put, reply, says, take
 
@@ -127,6 +127,31 @@ class TestSessions:
                 put(folder.status, wrong)
             store.questions.settle("s1")
             assert get(folder.status)["state"] == "initializing"
+
+    def test_of_two_that_write_the_status_at_once_the_later_change_stays(
+        self, stores: Stores, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one, other = stores.open(), stores.open()
+        folder = new_session(one)
+        write = atomic.write_model
+
+        def be_overtaken(*given: Any, **how: Any) -> None:
+            monkeypatch.setattr(sessions, "write_model", write)
+            other.sessions.update("s1", "progress_update", message="later")
+            write(*given, **how)
+
+        monkeypatch.setattr(sessions, "write_model", be_overtaken)
+        one.sessions.update("s1", "progress_update", message="earlier")
+        assert get(folder.status)["message"] == "later"
+
+    def test_a_status_that_cannot_be_written_takes_no_report_along(self, store: Store, folder: SessionFolder) -> None:
+        folder.status.unlink()
+        folder.status.mkdir()
+        store.questions.ask(says("progress_update", {**STEP, "message": "halfway"}))
+        assert store.sessions.get("s1").message == "halfway"
+        folder.status.rmdir()
+        store.questions.settle("s1")
+        assert get(folder.status)["message"] == "halfway"
 
     def test_a_status_that_is_right_is_not_written_again(self, store: Store, folder: SessionFolder) -> None:
         before = folder.status.stat().st_ino
