@@ -18,6 +18,7 @@ from harness_nb.harness.state import newest_attempts, open_project, publish_stat
 from harness_nb.orchestrator.judging import Judge
 from harness_nb.orchestrator.progress import PlanProgress
 from harness_nb.orchestrator.verdicts import Verdicts, say
+from harness_nb.sessions.host import GIVE_WAY
 from harness_nb.store.locks import acquire, release
 from harness_nb.store.trust import is_trusted
 
@@ -67,6 +68,7 @@ class LoneSessions:
                         tasks.start_soon(self._carry, session_id)
                     with anyio.move_on_after(LOOK_AGAIN if self._due - self._carried else None):
                         await changed.wait()
+                        await anyio.sleep(GIVE_WAY)
         finally:
             for session_id in list(self._ours):
                 self._let_go(session_id)

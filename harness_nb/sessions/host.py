@@ -39,6 +39,8 @@ WATCH_STEP = 50
 LOOK_AGAIN = 0.05
 LOOK_AT_OTHERS = 0.5
 LOOKS_AT_WHAT_GOES = 20
+GIVE_WAY = 0.001
+"""Seconds that looking after sessions leaves to whoever waits for a message: both want the journal."""
 
 T = TypeVar("T")
 
@@ -92,6 +94,7 @@ class SessionHost:
                 self._tasks = tasks
                 await self.adopt()
                 tasks.start_soon(self._listen, bell)
+                tasks.start_soon(self._adopt_new)
                 tasks.start_soon(self._watch_files)
                 task_status.started()
         finally:
@@ -222,7 +225,13 @@ class SessionHost:
             await anyio.wait_readable(bell.socket)
             bell.drain()
             self.changes.happened()
+
+    async def _adopt_new(self) -> None:
+        while True:
+            changed = self.changes.next
             await self.adopt()
+            await changed.wait()
+            await anyio.sleep(GIVE_WAY)
 
     async def _follow(self, session_id: str) -> None:
         try:
