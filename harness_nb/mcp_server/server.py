@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 NAME = "harness-nb"
 GUIDE = "orchestrator_guide.md"
+ARGUMENTS = {one.name: [str(field.alias) for field in one.takes.model_fields.values()] for one in TOOLS}
 PROMPTS = {
     "orchestrator": (GUIDE, "How to orchestrate a project with these tools."),
     "worker": ("worker_guide.md", "How a worker reports, asks and waits; for agents that a session is started with."),
@@ -121,16 +122,15 @@ class ProjectServer(MCPServer[Served]):
 
         Raises: ToolError, whose text is for the client.
         """
-        tools = {tool.name: tool for tool in await self.list_tools()}
-        if name not in tools:
-            raise ToolError(sentence(name, errors.UnknownToolError(short_line(name), tools), ()))
+        if name not in ARGUMENTS:
+            raise ToolError(sentence(name, errors.UnknownToolError(short_line(name), ARGUMENTS), ()))
         try:
             await anyio.to_thread.run_sync(require_project, self._harness.store)
             return await super().call_tool(name, arguments, context)
         except MCPError:
             raise
         except Exception as error:  # a door: what is not foreseen must not take the server along
-            raise ToolError(sentence(name, error, tools[name].input_schema["properties"])) from None
+            raise ToolError(sentence(name, error, ARGUMENTS[name])) from None
 
     # --- resources ---------------------------------------------------------------------------
 
