@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,14 @@ def milliseconds(seconds: float) -> str:
     """Return a time as people read it in a table."""
     value = seconds * 1000
     return f"{value:.2f} ms" if value < 10 else f"{value:.0f} ms"
+
+
+def cpu_of(pid: int) -> float:
+    """Return the processor time of a process in seconds, with that of threads which have ended.
+
+    It is read from the clock that Linux keeps for each process, to the nanosecond; see clock_getcpuclockid(3).
+    """
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import anyio
 from mcp import Client, StdioServerParameters
 
 from harness_nb import AsyncHarness
-from tests.benchmarks.figures import Figure, median, milliseconds, project, quantile
+from tests.benchmarks.figures import Figure, cpu_of, median, milliseconds, project, quantile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -166,14 +166,9 @@ async def _wait(tools: Client) -> None:
 
 
 async def _cpu_over(pid: int, seconds: float) -> float:
-    before = _cpu(pid)
+    before = cpu_of(pid)
     await anyio.sleep(seconds)
-    return (_cpu(pid) - before) / seconds
-
-
-def _cpu(pid: int) -> float:
-    """Return a process's processor time in seconds, to the nanosecond."""
-    return sum(int(Path(one, "schedstat").read_text().split()[0]) for one in Path(f"/proc/{pid}/task").iterdir()) / 1e9
+    return (cpu_of(pid) - before) / seconds
 
 
 def _children(pid: int) -> list[int]:

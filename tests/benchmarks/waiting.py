@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 
 from harness_nb import AsyncHarness, Plan, RunBlock, Task
-from tests.benchmarks.figures import Figure, milliseconds, project
+from harness_nb.store.atomic import read_json
+from tests.benchmarks.figures import Figure, cpu_of, milliseconds, project
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -41,11 +41,11 @@ async def waits(seconds: float) -> list[Figure]:
     with project() as root:
         async with AsyncHarness(root) as h:
             session = await h.start_session(command=["sleep", "600"])
-            shim = _cpu_of(h.store.layout.session(session.id).shim.read_text())
+            shim = read_json(h.store.layout.session(session.id).shim)["pid"]
+            spent = cpu_of(shim)
             add("waiting: wait_for_state(), one session running", await _cost(h.wait_for_state(timeout=seconds)))
             add("waiting: session.wait()", await _cost(session.wait(timeout=seconds)))
-            shim = _cpu_of(h.store.layout.session(session.id).shim.read_text()) - shim
-            add("waiting: the shim of an idle session", shim, 2 * seconds)
+            add("waiting: the shim of an idle session", cpu_of(shim) - spent, 2 * seconds)
             await session.stop()
     with project() as root:
         async with AsyncHarness(root) as h:
@@ -84,11 +84,3 @@ def _sleep(seconds: float) -> float:
     before = time.process_time()
     time.sleep(seconds)
     return (time.process_time() - before) / seconds
-
-
-def _cpu_of(info: str) -> float:
-    import json
-    import os
-
-    fields = Path(f"/proc/{json.loads(info)['pid']}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
