@@ -209,8 +209,8 @@ async def test_of_several_calls_that_are_cancelled_each_gives_its_message_back(p
                 CancelledNotification(method="notifications/cancelled", params=cancelled)
             )
         with anyio.fail_after(PATIENCE):
-            told = [(await tools.wait())["payload"]["reason"] for _ in range(3)]
-        assert told == ["one", "two", "three"]
+            told = {(await tools.wait())["payload"]["reason"] for _ in range(3)}
+        assert told == {"one", "two", "three"}  # in any order: the first new call may come between two cancellations
 
 
 async def test_an_agent_that_goes_in_mid_wait_leaves_the_message_for_the_next(project: Path) -> None:
