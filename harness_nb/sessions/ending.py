@@ -37,10 +37,10 @@ def conclude(store: Store, session_id: str) -> SessionRecord | None:
     if not session.live:
         return None
     ended = _exit(folder)  # the last that a shim writes: it may hold its lock for a moment more
-    if ended is None and is_alive(store, session_id):
-        return None
-    if ended is None and not folder.shim.exists() and _is_young(session, store.clock()):
-        return None  # its launcher is just about to start it
+    if ended is None:
+        if is_alive(store, session_id) or _is_just_starting(store, session):
+            return None
+        ended = _exit(folder)  # its shim may have written that and gone between the two looks
     if ended is None:
         end_orphan(folder)
     store.questions.settle(session_id)
@@ -75,8 +75,9 @@ def _without_project(store: Store, session: SessionRecord) -> str:
     return f"{LOST}: its project was deleted; its processes are gone"
 
 
-def _is_young(session: SessionRecord, now: datetime) -> bool:
-    return session.state == "initializing" and (now - session.created_at).total_seconds() < 60
+def _is_just_starting(store: Store, session: SessionRecord) -> bool:
+    young = session.state == "initializing" and (store.clock() - session.created_at).total_seconds() < 60
+    return young and not store.layout.session(session.id).shim.exists()
 
 
 def _verdict(ended: dict[str, Any] | None, result: SessionResult | None) -> tuple[str, str | None]:

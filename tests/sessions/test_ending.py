@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness_nb.protocol.records import SessionRecord
-from harness_nb.sessions import conclude, result_of
+from harness_nb.sessions import conclude, ending, result_of
 from harness_nb.store import Store
 from harness_nb.store.locks import acquire, release
 
@@ -51,6 +51,23 @@ def exited(code: int, **more: Any) -> dict[str, Any]:
 def said(success: bool, **more: Any) -> dict[str, Any]:
     return {"sessionId": "s1", "timestamp": "2026-01-02T03:04:05Z", "success": success, "phase": "1",
             "plan": "01-01", **more}  # fmt: skip
+
+
+@pytest.mark.row(3)
+def test_a_shim_that_goes_between_two_looks_is_not_taken_for_lost(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It writes how the session ended, and only then lets go of its lock."""
+    session(store)
+
+    def goes(*_: object) -> bool:
+        left(store, exit=exited(0))
+        return False
+
+    monkeypatch.setattr(ending, "is_alive", goes)
+    ended = conclude(store, "s1")
+    assert ended is not None
+    assert (ended.state, ended.reason, ended.exit_code) == ("completed", None, 0)
 
 
 @pytest.mark.row(3)
