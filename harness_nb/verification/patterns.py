@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _SMALL = 16 * 1024
 
+_KERNEL_GOES_IN = 2.0
+"""Seconds after which a search is made again that somebody ended: a kernel that shuts down ends its children first."""
+
 
 @dataclass(frozen=True)
 class Match:
@@ -108,10 +111,14 @@ def _is_quick(pattern: str, size: int) -> bool:
 
 async def _search_apart(pattern: str, file: str, text: bytes | None) -> Match | None:
     argv = [sys.executable, "-I", "-S", "-X", "utf8", search_process.__file__, pattern, file]
+    ended_before = False
     while True:
         done = await anyio.run_process(argv, input=text or b"", check=False)
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        if not _was_interrupted(done.returncode, last):
+        if done.returncode in (-signal.SIGTERM, -signal.SIGKILL) and not ended_before:
+            ended_before = True
+            await anyio.sleep(_KERNEL_GOES_IN)
+        elif not _was_interrupted(done.returncode, last):
             break
     if done.returncode:
         raise CheckCouldNotRunError(f"The search for {pattern!r} broke off: {last or 'it was ended'}.")

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from harness_nb.errors import CheckCouldNotRunError
+from harness_nb.verification import patterns
 from harness_nb.verification import search_process as search_process_file
 from harness_nb.verification.patterns import Match, find_in_file
 
@@ -25,13 +26,14 @@ pytestmark = [pytest.mark.anyio, pytest.mark.row(5, 11)]
 LIMIT = 30
 
 
-async def search_process() -> psutil.Process:
+async def search_process(but: psutil.Process | None = None) -> psutil.Process:
     """Wait for the process that searches for this one, and return it."""
     while True:
         for child in psutil.Process().children():
-            with_arguments = await anyio.to_thread.run_sync(child.cmdline)
-            if any("search_process" in one for one in with_arguments):
-                return child
+            with contextlib.suppress(psutil.NoSuchProcess):  # another child of this process, which has just ended
+                with_arguments = await anyio.to_thread.run_sync(child.cmdline)
+                if child != but and any("search_process" in one for one in with_arguments):
+                    return child
         await anyio.sleep(0.01)
 
 
@@ -95,8 +97,34 @@ async def test_a_search_that_an_interrupt_hit_while_python_was_starting_is_made_
         assert await find_in_file(text, "a+b+", regex=True) == Match(1, "aabb")
 
 
-async def test_a_search_that_somebody_killed_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+async def test_a_search_that_a_kernel_ended_on_its_way_out_is_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
+) -> None:
+    """A kernel that shuts down ends its children before itself, and might still journal that the search broke off."""
+    monkeypatch.setattr(patterns, "_KERNEL_GOES_IN", 0.0)
+    slow = tmp_path / "slow"
+    os.mkfifo(slow)
+    found: list[Match | None] = []
+
+    async def search() -> None:
+        found.append(await find_in_file(slow, "a+b+", regex=True))
+
+    with anyio.fail_after(LIMIT):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(search)
+            first = await search_process()
+            first.send_signal(how)
+            await search_process(but=first)
+            await write_to_reader(slow, "x\naabb\n")
+    assert found == [Match(2, "aabb")]
+
+
+async def test_a_search_that_somebody_kills_again_and_again_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Made again for ever, it would use up the machine's memory where the system had killed it for that."""
+    monkeypatch.setattr(patterns, "_KERNEL_GOES_IN", 0.0)
     slow = tmp_path / "slow"
     os.mkfifo(slow)
     with anyio.fail_after(LIMIT):
@@ -107,4 +135,6 @@ async def test_a_search_that_somebody_killed_says_so(tmp_path: Path) -> None:
                     await find_in_file(slow, "a+b+", regex=True)
 
             tasks.start_soon(search)
-            (await search_process()).kill()
+            first = await search_process()
+            first.kill()
+            (await search_process(but=first)).kill()
