@@ -269,8 +269,8 @@ class Live:
             else:
                 self._sent = {name: dict(items) for name, items in picture.lists.items()}
             self._pages[page] = anyio.current_time()
-        now = format_timestamp(self._store.clock())
-        return {"lists": picture.lists, "now": now, **await self._shown()}
+            shown = await self._shown()  # still in turn: what is sent meanwhile would be overwritten by older lists
+        return {"lists": picture.lists, "now": format_timestamp(self._store.clock()), **shown}
 
     async def _choose(self, order: Order) -> dict[str, Any]:
         session = order.session or await anyio.to_thread.run_sync(self._scene.session_of, str(order.plan))

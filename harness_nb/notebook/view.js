@@ -203,8 +203,9 @@ class Log {
   }
 
   toEnd() {
-    this.placed = true;
+    const before = this.box.scrollTop;
     this.box.scrollTop = this.box.scrollHeight;
+    if (this.box.scrollTop !== before) this.placed = true; // else no event follows, and the next is a person's
   }
 
   scrolled() {

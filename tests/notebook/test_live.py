@@ -166,7 +166,8 @@ def test_choosing_another_session_shows_its_output(
     view.follow()
     eventually(lambda: len(view.fragments("sessions")) == 2)
     assert view.order("select", plan="01-02")["ok"]
-    told = [one for one in view.sent if "output" in one][-1]
+    # only what the choice was answered with says both; new lines or cards may have been sent since
+    told = [one for one in view.sent if {"selected", "output"} <= one.keys()][-1]
     assert told["output"]["title"] == "01-02"
     assert told["selected"] in view.fragments("sessions")
     run.stop()
@@ -292,6 +293,34 @@ def test_a_page_that_comes_amid_a_change_ends_with_the_newest_state(
     harness.get_pending()[0].answer("redis")
     answered.set()
     second.join()
+    run.wait(timeout=PATIENCE)
+    eventually(lambda: "report" in view.fragments("report"))
+    assert view.fragments("cards") == {}
+
+
+def test_a_greeting_is_never_older_than_what_was_sent_before_it(
+    harness: Harness, asking: Callable[..., Plan], shown: Callable[[Any], Shown], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading a long output takes its time; what changes meanwhile waits for its turn."""
+    run = harness.run(plans=[asking()])
+    harness.wait_for_state(states=["checkpoint"], timeout=PATIENCE)
+    view = shown(run)
+    view.order("hello")
+    view.follow()
+    whole, slow = Tail.whole, threading.Event()
+
+    def late(tail: Tail) -> Any:
+        if slow.is_set():
+            slow.clear()
+            harness.get_pending()[0].answer("redis")
+            until = time.monotonic() + 1.0
+            while view.fragments("cards") and time.monotonic() < until:
+                time.sleep(0.02)
+        return whole(tail)
+
+    monkeypatch.setattr(Tail, "whole", late)
+    slow.set()
+    view.order("hello", page="q")
     run.wait(timeout=PATIENCE)
     eventually(lambda: "report" in view.fragments("report"))
     assert view.fragments("cards") == {}
