@@ -16,6 +16,7 @@ from nbclient import NotebookClient
 from harness_nb import ACCEPT_ALL, AsyncHarness, Harness, Policy
 from harness_nb.errors import UnansweredQuestionError, UnusableArgumentError
 from tests.orchestrator.written_plans import configure, plan, until, write_plan
+from tests.sessions.living import question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -166,9 +167,7 @@ async def test_with_somebody_there_a_policy_without_a_deadline_leaves_the_questi
     async with AsyncHarness(root, policies=policies, attended=True) as h, anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: h.ask("decision", **DECISION))
         assert (await h.ask("action", action="Look")).actor == "policy"
-        while not await h.get_pending():
-            await h.changes.next.wait()
-        [left] = await h.get_pending()
+        left = await question(h)
         assert left.type == "decision_needed"
         await left.answer("a")
 
@@ -327,8 +326,7 @@ def test_a_policy_with_a_deadline_is_waited_for(opened: Callable[..., Harness]) 
 async def test_a_question_of_another_session_does_not_end_the_waiting_for_a_run(root: Path) -> None:
     async with AsyncHarness(root, attended=False) as h:
         session = await h.start_session(command=["sh", "-c", ASK])
-        while not await h.get_pending():
-            await h.changes.next.wait()
+        await question(h)
         assert (await (await h.run([plan("01-01")]))).passed
         await session.stop()
 
@@ -341,8 +339,7 @@ async def test_whether_somebody_is_there_is_remembered_and_who_goes_on_and_knows
         async with AsyncHarness(root, attended=there) as h:
             run = await h.run([plan("01-01", ASK)], policies=[Policy(do="wait")])
             seen.append(run._runner.record.options.attended)
-            while not await h.get_pending():
-                await h.changes.next.wait()
+            await question(h)
             if there is False:
                 await run.stop()
     assert seen == [True, True, False]

@@ -125,9 +125,10 @@ class Agent:
         said = await anyio.run_process(["harness-nb", "worker", "exec", "--", "sh", "-c", HAS_IT], check=False)
         await self.report("task_completed", summary=f"a door, {said.stdout.decode()}", **where)
         tell(await self.wait())
-        tell(stop := await self.wait())
+        stop = await self.wait()
         reason = stop["payload"]["reason"]
         await self.report("task_failed", error=f"stopped: {reason}", recoverable=False, taskNumber=2, totalTasks=2)
+        tell(stop)  # last: whoever reads it ends this worker
         await anyio.sleep_forever()
 
 

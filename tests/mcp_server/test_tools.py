@@ -61,6 +61,8 @@ async def test_a_session_from_its_start_to_its_end(root: Path, way: str) -> None
         session_id = await agent.start("sh", "-c", "echo first; read line; echo $line")
         listed = await agent.call("harness_list_sessions", state="running")
         assert [one["sessionId"] for one in listed["sessions"]] == [session_id]
+        while not (await agent.call("harness_get_output", sessionId=session_id))["output"]:
+            pass
         ended = await agent.call("harness_end_session", sessionId=session_id)
         assert (ended["state"], ended["reason"]) == ("failed", "ended by end_session")
         assert (await agent.call("harness_end_session", sessionId=session_id))["endedAt"] == ended["endedAt"]

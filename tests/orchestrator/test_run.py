@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LIMIT = 60
 MEET = """
 touch {me}.here
-for _ in $(seq 200); do test -e {other}.here && exit 0; sleep 0.05; done
+for _ in $(seq 1000); do test -e {other}.here && exit 0; sleep 0.05; done
 echo "{other} never came"; exit 1
 """
 """A run block that ends well only if another one runs at the same time."""

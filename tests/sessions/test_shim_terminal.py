@@ -100,7 +100,7 @@ def test_a_stop_asks_first_and_says_who_stopped(workers: Workers) -> None:
 def test_a_worker_that_does_not_heed_a_stop_is_killed(workers: Workers) -> None:
     worker = workers.python(STUBBORN)
     worker.prints("ready")
-    worker.ask(do="stop", grace=0.2)
+    worker.ask(do="stop", grace=2)
     ended = worker.ends()
     assert ended["exitCode"] == -9
     assert "no" in worker.text

@@ -12,7 +12,7 @@ import anyio
 import psutil
 import pytest
 
-from harness_nb.verification import VerificationEngine
+from harness_nb.verification import VerificationEngine, commands
 from harness_nb.verification.commands import KEPT_BYTES, HeadAndTail, run_shell
 from tests.verification.conftest import is_alive, wait_until
 
@@ -131,9 +131,9 @@ class TestCommandOutput:
 class TestNothingIsLeftBehind:
     async def test_a_time_limit_ends_the_command_and_its_grandchildren(self, project: Path, verify: Verify) -> None:
         script = "trap '' TERM\n(trap '' TERM; sh -c 'echo $$ > deep; exec sleep 600') & echo $$ > top; wait"
-        result = await verify("command_succeeds", command=script, timeout=500)
+        result = await verify("command_succeeds", command=script, timeout=5_000)
         assert not result.passed
-        assert "time limit of 0.5 s" in (result.error or "")
+        assert "time limit of 5 s" in (result.error or "")
         for name in ("top", "deep"):
             pid = int((project / name).read_text())
             assert wait_until(lambda pid=pid: not is_alive(pid)), name  # type: ignore[misc]
@@ -141,7 +141,7 @@ class TestNothingIsLeftBehind:
     async def test_also_a_grandchild_that_left_the_session(self, project: Path, verify: Verify) -> None:
         code = "import os, time; os.setsid(); open('far', 'w').write(str(os.getpid())); time.sleep(600)"
         command = f'{sys.executable} -c "{code}" & wait'
-        result = await verify("command_succeeds", command=command, timeout=1500)
+        result = await verify("command_succeeds", command=command, timeout=10_000)
         assert not result.passed
         pid = int((project / "far").read_text())
         assert wait_until(lambda: not is_alive(pid))
@@ -178,7 +178,10 @@ class TestNothingIsLeftBehind:
         pid = int((project / "ready").read_text())
         assert wait_until(lambda: not is_alive(pid))
 
-    async def test_a_command_gets_the_chance_to_clean_up(self, project: Path) -> None:
+    async def test_a_command_gets_the_chance_to_clean_up(
+        self, project: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(commands, "GRACE", 20.0)  # a busy machine may need more than a second for a touch
         script = "trap 'touch cleaned; exit' TERM; touch ready; sleep 600 & wait"
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: run_shell(script, cwd=project, env=dict(os.environ)))

@@ -138,7 +138,7 @@ class TestTries:
         engine = VerificationEngine(project)
         manifest = {"must_pass": [command("a", script, retries=1, timeout=30_000)], "timeout": 100}
         manifest["must_pass"].append(command("b", "sleep 600"))  # type: ignore[attr-defined]
-        manifest["must_pass"][0]["timeout"] = 500  # type: ignore[index]
+        manifest["must_pass"][0]["timeout"] = 5_000  # type: ignore[index]
         results = by_id(await engine.verify(manifest))
         assert results["a"].passed
         assert "time limit of 0.1 s" in (results["b"].error or "")
