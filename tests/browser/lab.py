@@ -22,6 +22,12 @@ PATIENCE = 30.0
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
 PANEL = "window.jupyterapp?.shell?.currentWidget"
 STATUS = f"{PANEL}?.sessionContext?.session?.kernel?.status"
+LISTEN_FOR_RESTART = f"""() => {{
+  window.restarted = false;
+  {PANEL}.sessionContext.statusChanged.connect((_, status) => {{
+    if (['restarting', 'autorestarting', 'starting'].includes(status)) window.restarted = true;
+  }});
+}}"""
 NO_SPLASH = "!document.querySelector('#jupyterlab-splash')"
 GRAVE = ("serious", "critical")
 BACKGROUND = re.compile(r"Failed to load resource|favicon|WebSocket connection|ERR_CONNECTION")
@@ -97,7 +103,11 @@ class Lab:
     def shut_down_kernels(self) -> None:
         """Shut down every kernel of the server."""
         for session in self._api("get", "sessions"):
-            self._api("delete", f"sessions/{session['id']}")
+            try:
+                self._api("delete", f"sessions/{session['id']}")
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code != httpx.codes.NOT_FOUND:  # it may have ended by itself since
+                    raise
 
     # --- running
 
@@ -123,10 +133,11 @@ class Lab:
 
     def restart(self, *, accept: bool = True) -> None:
         """Press the restart button and accept or decline; wait for the new kernel where accepted."""
+        self.page.evaluate(LISTEN_FOR_RESTART)  # before: the status may have passed when one looks afterwards
         self._toolbar("notebook:restart-kernel").click()
         self._answer(accept=accept)
         if accept:
-            self._wait(f"['restarting', 'autorestarting', 'starting', 'unknown'].includes({STATUS})")
+            self._wait("window.restarted")
             self.wait_until_idle()
 
     def command(self, name: str, **arguments: Any) -> None:

@@ -89,10 +89,12 @@ def stop_jupyter(server: JupyterServer) -> None:
     server.process.send_signal(signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         server.process.wait(ENDING)
-    _, alive = psutil.wait_procs(family, timeout=5)
+    _, alive = psutil.wait_procs(family, timeout=ENDING)
     stubborn = [*alive, *([psutil.Process(server.process.pid)] if server.process.poll() is None else [])]
-    names = [f"{one.pid} {' '.join(one.cmdline())}" for one in stubborn if one.is_running()]
+    names = []
     for one in stubborn:
+        with suppress(psutil.Error):  # it may end while one looks
+            names.append(f"{one.pid} {' '.join(one.cmdline())}")
         with suppress(psutil.NoSuchProcess):
             one.kill()
     server.process.wait(ENDING)
@@ -145,8 +147,9 @@ def _wait_for_url(process: subprocess.Popen[bytes], runtime: Path, log: Path) ->
 
 
 def _end_sessions(root: Path) -> None:
-    for folder in root.rglob(".orchestration"):
-        with closing(Store(folder.parent)) as store:
+    # unlike rglob, os.walk passes over what goes while workers still write there
+    for folder in [Path(parent) for parent, names, _ in os.walk(root) if ".orchestration" in names]:
+        with closing(Store(folder)) as store:
             for session in store.sessions.select(live=True):
                 with suppress(ShimFailedError):
                     ask_shim(store.layout.session(session.id), do="stop", by="test", grace=1.0)

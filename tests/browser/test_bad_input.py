@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ def test_a_click_that_is_not_taken_says_so_and_arrives_later(lab: Lab, project: 
     lab.run_all()
     form = card(live(lab, 2), "Which cache")
     expect(form).to_be_visible()
+    lab.wait_for_text(3, re.compile(r"\d+"))
     kernel = psutil.Process(int(lab.output(3).inner_text()))
     kernel.send_signal(signal.SIGSTOP)
     try:
@@ -79,7 +81,7 @@ def test_a_closed_harness_and_a_deleted_project_are_said_in_one_sentence(lab: La
     for cell in (5, 6, 7):
         lab.run(cell)
     expect(live(lab, 6).locator(".hnb-log")).to_contain_text("here")
-    shutil.rmtree(gone.rename(gone.with_name("deleted")))  # at one stroke: who looks in between would name what goes first
+    shutil.rmtree(gone.rename(gone.with_name("deleted")))  # at one stroke, for somebody looks on
     field = live(lab, 6).get_by_label("Type a line")
     field.fill("anybody?")
     field.press("Enter")

@@ -47,6 +47,8 @@ def test_the_board_is_below_the_servers_address_and_answers_through_it(
     expect(card(watcher.board, CACHE)).to_have_count(0)
     assert [door for door, _ in answers(hub.root).values()] == ["page"]
     assert all(one.startswith((hub.url, hub.url.replace("http", "ws"), "data:", "blob:")) for one in watcher.requests)
+    # it is journalled when its processes have gone, some time after its last line
+    expect(watcher.board.locator(".hnb-log-note")).to_contain_text("ended")
     assert watcher.faults == []
     watcher.page.close()
     with closing(Store(hub.root)) as store:
@@ -54,9 +56,9 @@ def test_the_board_is_below_the_servers_address_and_answers_through_it(
 
 
 def test_nobody_gets_in_whom_the_jupyter_server_does_not_know(hub: JupyterServer) -> None:
-    assert httpx.get(f"{hub.url}{NAME}", follow_redirects=False).status_code in (302, 403)
+    assert httpx.get(f"{hub.url}{NAME}", follow_redirects=False, timeout=60).status_code in (302, 403)
     wrong = {"Authorization": "token guessed"}
-    assert httpx.get(f"{hub.url}{NAME}", headers=wrong, follow_redirects=False).status_code in (302, 403)
+    assert httpx.get(f"{hub.url}{NAME}", headers=wrong, follow_redirects=False, timeout=60).status_code in (302, 403)
 
 
 def test_another_sites_page_cannot_speak_through_the_proxy(hub: JupyterServer) -> None:
@@ -72,7 +74,7 @@ def test_the_launcher_offers_it(hub: JupyterServer, context: BrowserContext) -> 
     tile = page.locator(".jp-LauncherCard", has_text="harness-nb board")
     expect(tile).to_be_visible()
     icon = f"{hub.url}server-proxy/icon/harness-nb"
-    assert httpx.get(icon, headers={"Authorization": f"token {hub.token}"}).text.startswith("<svg")
+    assert httpx.get(icon, headers={"Authorization": f"token {hub.token}"}, timeout=60).text.startswith("<svg")
     with context.expect_page() as opened:
         tile.click()
     expect(opened.value.locator(".hnb-head").first).to_contain_text(hub.root.name)

@@ -15,6 +15,7 @@ import termios
 import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,7 +26,6 @@ from harness_nb.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "harness_nb.cli"]
 PATIENCE = 90.0
@@ -135,12 +135,12 @@ class Terminal(Program):
 def shell(tmp_path: Path) -> Iterator[Shell]:
     """A shell in an empty folder; sessions that were left alive are ended by their ids at the end."""
     yield Shell(tmp_path)
-    for folder in tmp_path.rglob(".orchestration"):
-        if folder.is_dir():
-            with closing(Store(folder.parent)) as store:
-                for session in store.sessions.select(live=True):
-                    with suppress(ShimFailedError):
-                        ask_shim(store.layout.session(session.id), do="stop", by="test", grace=1.0)
+    # unlike rglob, os.walk passes over what goes while workers still write there
+    for folder in [Path(parent) for parent, names, _ in os.walk(tmp_path) if ".orchestration" in names]:
+        with closing(Store(folder)) as store:
+            for session in store.sessions.select(live=True):
+                with suppress(ShimFailedError):
+                    ask_shim(store.layout.session(session.id), do="stop", by="test", grace=1.0)
 
 
 @pytest.fixture

@@ -46,8 +46,8 @@ def test_it_serves_the_quickstart_in_the_copy_until_a_signal_ends_it(shell: Shel
     lab.expect(r"Opening \S+/weather/quickstart\.ipynb in JupyterLab")
     url = _url(lab)
     assert "/lab/tree/quickstart.ipynb?token=" in url
-    assert httpx.get(url, follow_redirects=True).status_code == 200
-    served = httpx.get(url.replace("/lab/tree/", "/api/contents/")).json()
+    assert httpx.get(url, follow_redirects=True, timeout=60).status_code == 200
+    served = httpx.get(url.replace("/lab/tree/", "/api/contents/"), timeout=60).json()
     assert served["content"]["cells"][0]["source"].startswith("# ")
     assert (shell.folder / "weather" / "quickstart.ipynb").read_bytes() == QUICKSTART.read_bytes()
     assert (shell.folder / "weather" / "ROADMAP.md").is_file()
@@ -68,7 +68,8 @@ def test_with_yes_the_sample_is_run_here_first(terminal: Callable[..., Terminal]
     lab.expect("run passed: 1 of 1 plans complete")
     lab.expect("Opening ")
     url = lab.expect(r"(http://\S+/lab/tree/quickstart\S*)")[1]
-    assert httpx.get(url, follow_redirects=True).status_code == 200  # it says the address before it heeds signals
+    # it says the address before it heeds signals
+    assert httpx.get(url, follow_redirects=True, timeout=60).status_code == 200
     lab.process.terminate()
     lab.process.wait(20)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,4 +101,10 @@ def _port_of(copy: Path) -> int:
 
 
 def _contents(folder: Path) -> dict[Path, bytes]:
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    found: dict[Path, bytes] = {}
+    for parent, _, names in os.walk(folder):  # it passes over folders that go while others still write there
+        for path in (Path(parent, name) for name in names):
+            with suppress(FileNotFoundError):
+                if path.is_file():
+                    found[path.relative_to(folder)] = path.read_bytes()
+    return found

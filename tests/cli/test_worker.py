@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Shell
 
 SECRET = "hush-4711-hush"  # pretended
+PATIENCE = 60
+"""Seconds that a script may take: each of its calls starts a Python of its own."""
 
 
 @pytest.fixture
@@ -57,14 +59,14 @@ def test_a_shell_script_asks_and_gets_its_answer(harness: Harness, tmp_path: Pat
             'nb await "$id" > answer.json',
         )
     )
-    change = harness.wait_for_state(session_ids=[session.id], states=["checkpoint", "failed"], timeout=30)
+    change = harness.wait_for_state(session_ids=[session.id], states=["checkpoint", "failed"], timeout=PATIENCE)
     assert change.sessions[0].state == "checkpoint", session.output()
     record = session.record
     assert (record.task_name, record.current_task, record.total_tasks) == ("painting", 1, 2)
     assert record.message == "half way"
     [question] = harness.get_pending()
     question.answer("b", rationale="it is later")
-    assert session.wait(timeout=30).state == "completed", session.output()
+    assert session.wait(timeout=PATIENCE).state == "completed", session.output()
     answer = json.loads((tmp_path / "p" / "answer.json").read_text())
     assert answer["type"] == "decision_made"
     assert answer["payload"]["selectedOptionId"] == "b"
@@ -76,11 +78,11 @@ def test_fields_are_read_as_the_message_needs_them(harness: Harness) -> None:
     session = harness.start_session(
         command=script('nb report verification_needed whatBuilt=door \'howToVerify=["open it", "close it"]\'; nb await')
     )
-    harness.wait_for_state(session_ids=[session.id], states=["checkpoint", "failed"], timeout=30)
+    harness.wait_for_state(session_ids=[session.id], states=["checkpoint", "failed"], timeout=PATIENCE)
     [question] = harness.get_pending()
     assert question.payload["howToVerify"] == ["open it", "close it"]
     question.reject("it squeaks")
-    assert session.wait(timeout=30).state == "completed"
+    assert session.wait(timeout=PATIENCE).state == "completed"
     assert "it squeaks" in session.output()
 
 
@@ -92,7 +94,7 @@ def test_waiting_ends_with_status_3_at_its_time_limit_and_the_question_stays_ope
             'nb await "$id" --timeout 0.2 && echo answered || echo "status $?"',
         )
     )
-    assert session.wait(timeout=30).state == "completed"
+    assert session.wait(timeout=PATIENCE).state == "completed"
     assert "status 3" in session.output()
     assert "no answer within 0.2 s" in session.output()
 
@@ -110,9 +112,9 @@ def test_credentials_reach_a_command_and_nothing_else(harness: Harness, tmp_path
             'echo "status $?"',
         )
     )
-    harness.wait_for_state(session_ids=[session.id], states=["checkpoint", "failed"], timeout=30)
+    harness.wait_for_state(session_ids=[session.id], states=["checkpoint", "failed"], timeout=PATIENCE)
     harness.get_pending()[0].approve()
-    assert session.wait(timeout=30).state == "completed", session.output()
+    assert session.wait(timeout=PATIENCE).state == "completed", session.output()
     printed = str(session.output())
     assert f"{len(SECRET)} letters" in printed
     assert "status 7" in printed
@@ -132,7 +134,7 @@ def test_wrong_reports_are_refused_with_a_sentence(harness: Harness) -> None:
             'nb exec -- there-is-no-such-program; echo "status $?"',
         )
     )
-    assert session.wait(timeout=60).state == "completed"
+    assert session.wait(timeout=PATIENCE).state == "completed"
     text = str(session.output())
     assert text.count("status 2") == 5
     assert "Traceback" not in text
@@ -154,7 +156,7 @@ def test_a_payload_can_come_from_standard_input(harness: Harness, tmp_path: Path
     session = harness.start_session(
         command=script("""echo '{"action": "open the door"}' | nb report action_needed --payload -""")
     )
-    session.wait(timeout=30)
+    session.wait(timeout=PATIENCE)
     with closing(Store(tmp_path / "p")) as store:
         [message] = store.messages.select(session.id, direction="in")
     assert message.payload["action"] == "open the door"
@@ -183,11 +185,11 @@ def test_the_guides_own_example_works_as_it_stands(harness: Harness) -> None:
     guide = text_of("worker_guide.md")
     example = textwrap.dedent(re.search(r"( +id=\$\(harness-nb.*?\n)\n", guide, re.DOTALL)[1])  # type: ignore[index]
     session = harness.start_session(command=["sh", "-eu", "-c", example])
-    harness.wait_for_state(session_ids=[session.id], states=["checkpoint", "failed"], timeout=30)
+    harness.wait_for_state(session_ids=[session.id], states=["checkpoint", "failed"], timeout=PATIENCE)
     [question] = harness.get_pending()
     assert question.payload["decision"] == "Which database?"
     question.approve()
-    assert session.wait(timeout=30).state == "completed", session.output()
+    assert session.wait(timeout=PATIENCE).state == "completed", session.output()
     assert '"selectedOptionId": "sqlite"' in str(session.output())
 
 
@@ -196,7 +198,7 @@ def test_what_the_session_knows_need_not_be_said(harness: Harness, tmp_path: Pat
     session = harness.start_session(
         command=script("nb report session_ready", "nb report task_failed error=rain recoverable=true")
     )
-    session.wait(timeout=30)
+    session.wait(timeout=PATIENCE)
     with closing(Store(tmp_path / "p")) as store:
         ready, failed = store.messages.select(session.id, direction="in")
     assert ready.payload["workingDir"] == str(tmp_path / "p")
@@ -209,7 +211,7 @@ def test_waiting_for_an_answer_to_a_report_that_asks_nothing_ends_at_once(harnes
     session = harness.start_session(
         command=script('nb await "$(nb report progress_update message=hello)" || echo "status $?"')
     )
-    assert session.wait(timeout=30).state == "completed"
+    assert session.wait(timeout=PATIENCE).state == "completed"
     assert "is a progress_update: nobody answers that" in str(session.output())
     assert "status 2" in str(session.output())
 
@@ -230,7 +232,7 @@ def test_what_is_no_whole_character_reaches_everybody_as_a_question_mark(
     )
     cursor = 0
     while len(harness.get_pending()) < 2:
-        change = harness.wait_for_state(session_ids=[session.id], cursor=cursor, timeout=30)
+        change = harness.wait_for_state(session_ids=[session.id], cursor=cursor, timeout=PATIENCE)
         assert change.sessions[0].live, session.output()
         cursor = change.cursor
     assert session.record.message == "caf?"
@@ -253,7 +255,7 @@ def test_numbers_that_are_no_json_are_refused_with_a_sentence(harness: Harness, 
             'nb report progress_update message=x percentComplete=nan; echo "status $?"',
         )
     )
-    session.wait(timeout=30)
+    session.wait(timeout=PATIENCE)
     text = str(session.output())
     assert text.count("status 2") == 2, text
     assert "Traceback" not in text
@@ -269,7 +271,7 @@ def test_a_message_that_could_not_be_printed_waits_for_the_next_who_asks(harness
     session = harness.start_session(command=script("set +e", "read go", failing, "nb await --timeout 20"))
     harness.respond("abort_task", session.id, {"reason": "enough of it"})
     session.send("go\n")
-    session.wait(timeout=60)
+    session.wait(timeout=PATIENCE)
     text = str(session.output())
     assert "Traceback" not in text
     assert "Exception ignored" not in text
@@ -283,14 +285,14 @@ def test_a_message_that_could_not_be_printed_waits_for_the_next_who_asks(harness
 def test_an_answer_is_whole_json_where_the_terminal_has_no_unicode(harness: Harness, tmp_path: Path) -> None:
     session = harness.start_session(command=script("nb await > answer.json"), env={"PYTHONIOENCODING": "ascii"})
     harness.respond("abort_task", session.id, {"reason": "café"})
-    session.wait(timeout=30)
+    session.wait(timeout=PATIENCE)
     assert json.loads((tmp_path / "p" / "answer.json").read_text())["payload"]["reason"] == "café"
 
 
 @pytest.mark.row(13)
 def test_a_worker_that_outlives_its_session_is_told_to_stop(harness: Harness, tmp_path: Path) -> None:
     session = harness.start_session(command=script("env > environment"))
-    session.wait(timeout=30)
+    session.wait(timeout=PATIENCE)
     lines = (tmp_path / "p" / "environment").read_text().splitlines()
     environment = dict(line.split("=", 1) for line in lines if line.startswith(("HARNESS_", "PATH=", "HOME=")))
     done = subprocess.run(
@@ -305,6 +307,6 @@ def test_a_worker_that_outlives_its_session_is_told_to_stop(harness: Harness, tm
 @pytest.mark.row(13)
 def test_an_id_that_is_not_whole_is_nobodys(harness: Harness) -> None:
     session = harness.start_session(command=script("""nb await "$(printf '\\351')" || echo "status $?" """))
-    session.wait(timeout=30)
+    session.wait(timeout=PATIENCE)
     assert "status 2" in str(session.output())
     assert "There is no message" in str(session.output())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 STARTING = 60
 ENDING = 20
-GRACE = "3"
+GRACE = "10"
 """Seconds that a page of these tests may be away."""
 COMMAND = [sys.executable, "-m", "harness_nb.cli", "dashboard"]
 SAID = re.compile(r"http://localhost:(\d+)/")
@@ -126,7 +126,7 @@ def stop(server: Server, number: int = signal.SIGTERM) -> int:
     server.process.send_signal(number)
     with suppress(subprocess.TimeoutExpired):
         server.process.wait(ENDING)
-    _, alive = psutil.wait_procs(kernels, timeout=5)
+    _, alive = psutil.wait_procs(kernels, timeout=ENDING)
     stubborn = [*alive, *([psutil.Process(server.process.pid)] if server.process.poll() is None else [])]
     for one in stubborn:
         with suppress(psutil.NoSuchProcess):

@@ -296,11 +296,12 @@ def test_on_a_socket_only_its_owner_can_connect(project: Path, tmp_path: Path) -
 def test_a_page_can_answer_but_not_run_code_in_its_kernel(server: Server, tmp_path: Path) -> None:
     """Voilà lets comm messages through, which the board is made of, and no others."""
     cookie, made = server.log_in(), tmp_path / "made"
-    kernel_id = re.search(r'"kernelId": "([\w-]+)"', server.get("/", Cookie=cookie).text)
-    assert kernel_id
+    kernel_id = kernel_of(server.get("/", Cookie=cookie).text)
 
     async def speak() -> None:
-        address = f"ws://localhost:{server.port}/api/kernels/{kernel_id[1]}/channels?session_id=test"
+        present = f"ws://localhost:{server.port}/harness/present/{kernel_id}"
+        page = await websocket_connect(HTTPRequest(present, headers={"Cookie": cookie}))  # or the kernel ends soon
+        address = f"ws://localhost:{server.port}/api/kernels/{kernel_id}/channels?session_id=test"
         socket = await websocket_connect(HTTPRequest(address, headers={"Cookie": cookie}))
         code = {"code": f"open({str(made)!r}, 'w')", "silent": False}
         for kind, content in (("execute_request", code), ("kernel_info_request", {})):
@@ -313,6 +314,7 @@ def test_a_page_can_answer_but_not_run_code_in_its_kernel(server: Server, tmp_pa
             replies.append(reply["parent_header"].get("msg_id") if reply["channel"] == "shell" else None)
         assert "execute_request" not in replies
         socket.close()
+        page.close()
 
     asyncio.run(speak())
     assert not made.exists()

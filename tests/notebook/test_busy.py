@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -33,54 +34,53 @@ def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(busy, "clicks_reach_a_busy_kernel", lambda: False)
 
 
-def answer_all(harness: Harness, printed: Callable[[], str], number: int) -> None:
+def keep_printed(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """Keep what is printed, to be looked at again and again: capsys loses what another thread prints meanwhile.
+
+    Not a fixture: pytest puts its own standard output back before the test itself begins.
+    """
+    text = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", text)
+    return text
+
+
+def answer_all(harness: Harness, printed: io.StringIO, number: int) -> None:
     """Answer each question once how to do it is printed."""
     for one in range(1, number + 1):
-        until(lambda one=one: printed().count("harness-nb respond") >= 2 * one, LIMIT)  # type: ignore[misc]
+        until(lambda one=one: printed.getvalue().count("harness-nb respond") >= 2 * one, LIMIT)  # type: ignore[misc]
         harness.get_pending()[0].answer("redis")
 
 
 @pytest.mark.row(10)
 @pytest.mark.usefixtures("deaf")
 def test_questions_that_are_open_and_that_open_are_printed_once_while_a_run_is_waited_for(
-    harness: Harness, asking: Callable[..., Plan], capsys: pytest.CaptureFixture[str]
+    harness: Harness, asking: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    printed: list[str] = []
-
-    def so_far() -> str:
-        printed.append(capsys.readouterr().out)
-        return "".join(printed)
-
+    printed = keep_printed(monkeypatch)
     first, second = asking(1), asking(2)
     run = harness.run(plans=[first, second.replace(depends_on=["01-01"])])
     harness.wait_for_state(states=["checkpoint"], timeout=LIMIT)
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(run.wait, LIMIT)
-        answer_all(harness, so_far, 2)
+        answer_all(harness, printed, 2)
         assert waiting.result().passed
-    asked = re.findall(r"\? (\S+): Which cache\?\n    harness-nb respond \S+ --option sqlite", so_far())
+    asked = re.findall(r"\? (\S+): Which cache\?\n    harness-nb respond \S+ --option sqlite", printed.getvalue())
     assert asked == ["01-01", "01-02"]
-    assert so_far().count("This kernel takes no clicks while a cell runs.") == 2
+    assert printed.getvalue().count("This kernel takes no clicks while a cell runs.") == 2
 
 
 @pytest.mark.usefixtures("deaf")
 def test_a_question_that_this_cell_asks_itself_is_printed_too(
-    harness: Harness, capsys: pytest.CaptureFixture[str]
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    printed = keep_printed(monkeypatch)
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(copy_context().run, lambda: harness.ask("action", action="Turn the key"))
         until(lambda: harness.get_pending(), LIMIT)
-        out = ""
-
-        def told() -> bool:
-            nonlocal out
-            out += capsys.readouterr().out
-            return "--approve" in out
-
-        until(told, LIMIT)
+        until(lambda: "--approve" in printed.getvalue(), LIMIT)
         harness.get_pending()[0].approve()
         asked.result(timeout=LIMIT)
-    assert "Turn the key" in out
+    assert "Turn the key" in printed.getvalue()
 
 
 def test_where_clicks_get_through_nothing_is_printed(
