@@ -178,9 +178,7 @@ class TestNothingIsLeftBehind:
         pid = int((project / "ready").read_text())
         assert wait_until(lambda: not is_alive(pid))
 
-    async def test_a_command_gets_the_chance_to_clean_up(
-        self, project: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_a_command_gets_the_chance_to_clean_up(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(commands, "GRACE", 20.0)  # a busy machine may need more than a second for a touch
         script = "trap 'touch cleaned; exit' TERM; touch ready; sleep 600 & wait"
         async with anyio.create_task_group() as group:
