@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import mmap
 import re
-import signal
 import sys
 import warnings
 from dataclasses import dataclass
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SMALL = 16 * 1024
-
-_KERNEL_GOES_IN = 2.0
-"""Seconds after which a search is made again that somebody ended: a kernel that shuts down ends its children first."""
 
 
 @dataclass(frozen=True)
@@ -111,26 +107,13 @@ def _is_quick(pattern: str, size: int) -> bool:
 
 async def _search_apart(pattern: str, file: str, text: bytes | None) -> Match | None:
     argv = [sys.executable, "-I", "-S", "-X", "utf8", search_process.__file__, pattern, file]
-    ended_before = False
-    while True:
-        done = await anyio.run_process(argv, input=text or b"", check=False)
-        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        if done.returncode in (-signal.SIGTERM, -signal.SIGKILL) and not ended_before:
-            ended_before = True
-            await anyio.sleep(_KERNEL_GOES_IN)
-        elif not _was_interrupted(done.returncode, last):
-            break
+    # In a session of its own: Jupyter interrupts a kernel's whole group when it means the cell, and a kernel that shuts
+    # down ends the rest of its group before itself, which might still journal that a check failed.
+    done = await anyio.run_process(argv, input=text or b"", check=False, start_new_session=True)
     if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise CheckCouldNotRunError(f"The search for {pattern!r} broke off: {last or 'it was ended'}.")
     return _as_match(json.loads(done.stdout))
-
-
-def _was_interrupted(returncode: int, last_line: str) -> bool:
-    """Say whether Jupyter's interrupt, which goes to a kernel's whole group and means the cell, ended a search.
-
-    Python dies of the signal itself, except while it is still starting: then it exits with 1.
-    """
-    return returncode == -signal.SIGINT or (returncode == 1 and last_line == "KeyboardInterrupt")
 
 
 def _as_match(found: Sequence[object] | None) -> Match | None:

@@ -1,140 +1,118 @@
-"""Jupyter's stop button and a kernel's restart interrupt its whole group of processes: no check fails of that."""
+"""What Jupyter does to a kernel's whole group of processes, at its stop button and at a restart, fails no check."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
-import anyio
-import anyio.to_thread
 import psutil
 import pytest
 
-from harness_nb.errors import CheckCouldNotRunError
-from harness_nb.verification import patterns
-from harness_nb.verification import search_process as search_process_file
-from harness_nb.verification.patterns import Match, find_in_file
+from harness_nb.verification.search_process import LONGEST
+from tests.verification.conftest import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.anyio, pytest.mark.row(5, 11)]
+pytestmark = pytest.mark.row(5, 11)
 
 LIMIT = 30
+KERNEL = """
+import signal, sys
+from functools import partial
+from pathlib import Path
+import anyio
+from harness_nb.errors import CheckCouldNotRunError
+from harness_nb.verification.patterns import find_in_file
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda *_: print("signalled", flush=True))
+try:
+    print(anyio.run(partial(find_in_file, Path(sys.argv[1]), "(a+)+b", regex=True)))
+except CheckCouldNotRunError as error:
+    print(error)
+"""
+"""Lives on for a moment when it is signalled, as a kernel does, and would write down what its check says then."""
 
 
-async def search_process(but: psutil.Process | None = None) -> psutil.Process:
-    """Wait for the process that searches for this one, and return it."""
-    while True:
-        for child in psutil.Process().children():
-            with contextlib.suppress(psutil.NoSuchProcess):  # another child of this process, which has just ended
-                with_arguments = await anyio.to_thread.run_sync(child.cmdline)
-                if child != but and any("search_process" in one for one in with_arguments):
-                    return child
-        await anyio.sleep(0.01)
+@pytest.fixture
+def slow(tmp_path: Path) -> Path:
+    """A file whose search lasts until somebody writes into it."""
+    pipe = tmp_path / "slow"
+    os.mkfifo(pipe)
+    return pipe
 
 
-async def interrupt(process: psutil.Process) -> None:
-    """Interrupt a process until it has ended: while Python starts, a single interrupt may be swallowed.
+@pytest.fixture
+def kernel(slow: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that searches, in a group of its own."""
+    argv = [sys.executable, "-c", KERNEL, str(slow)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True) as it:
+        try:
+            yield it
+        finally:
+            for child in psutil.Process(it.pid).children() if it.poll() is None else ():
+                child.kill()
+            it.kill()
 
-    Its exit status, which can be asked for once, is left to whoever started it.
-    """
-    with contextlib.suppress(psutil.NoSuchProcess):
-        while process.status() != psutil.STATUS_ZOMBIE:
-            process.send_signal(signal.SIGINT)
-            await anyio.sleep(0.05)
+
+def search_of(kernel: subprocess.Popen[str]) -> psutil.Process:
+    """Wait until the process that searches has begun, and return it."""
+
+    def begun() -> list[psutil.Process]:
+        children = psutil.Process(kernel.pid).children()
+        return [one for one in children if os.getpgid(one.pid) != kernel.pid]
+
+    assert wait_until(lambda: bool(begun()), LIMIT)
+    return begun()[0]
 
 
-async def write_to_reader(pipe: Path, text: str) -> None:
-    """Wait until somebody reads a named pipe, and write; a writer that waits in a thread would outlive a failure."""
-    while True:
+def write_to_reader(pipe: Path, text: str) -> None:
+    """Wait until somebody reads a named pipe, and write."""
+
+    def write() -> bool:
         try:
             descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
-            await anyio.sleep(0.01)
-        else:
-            os.write(descriptor, text.encode())
-            return os.close(descriptor)
+            return False
+        os.write(descriptor, text.encode())
+        os.close(descriptor)
+        return True
+
+    assert wait_until(write, LIMIT)
 
 
-async def test_a_search_that_an_interrupt_hit_is_made_again(tmp_path: Path) -> None:
-    """The text is a pipe, so that the search lasts until there is something to read."""
-    slow = tmp_path / "slow"
-    os.mkfifo(slow)
-    found: list[Match | None] = []
-
-    async def search() -> None:
-        found.append(await find_in_file(slow, "a+b+", regex=True))
-
-    with anyio.fail_after(LIMIT):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(search)
-            await interrupt(await search_process())
-            await write_to_reader(slow, "x\naabb\n")
-    assert found == [Match(2, "aabb")]
-
-
-async def test_a_search_that_an_interrupt_hit_while_python_was_starting_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_kernels_group_breaks_off_no_search(
+    kernel: subprocess.Popen[str], slow: Path, number: signal.Signals
 ) -> None:
-    """Python exits with 1 then, instead of dying of the signal: one start in about a hundred, so it is played here."""
-    started = tmp_path / "started"
-    search_file = tmp_path / "search_process.py"
-    search_file.write_text(
-        f"import pathlib, sys\nstarted = pathlib.Path({str(started)!r})\n"
-        "if started.exists():\n    print('[1, \"aabb\"]')\n"
-        "else:\n    started.touch()\n    sys.exit('KeyboardInterrupt')\n"
-    )
-    monkeypatch.setattr(search_process_file, "__file__", str(search_file))
-    text = tmp_path / "text"
-    text.write_text("aabb\n")
-    with anyio.fail_after(LIMIT):
-        assert await find_in_file(text, "a+b+", regex=True) == Match(1, "aabb")
+    search = search_of(kernel)
+    os.killpg(kernel.pid, number)
+    assert kernel.stdout
+    assert kernel.stdout.readline() == "signalled\n"
+    assert search.is_running()
+    write_to_reader(slow, "x\naab\n")
+    assert kernel.communicate(timeout=LIMIT)[0] == "line 2: aab\n"
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-async def test_a_search_that_a_kernel_ended_on_its_way_out_is_no_verdict(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
+def test_a_search_without_end_is_ended_by_the_system_once_its_kernel_has_died(
+    kernel: subprocess.Popen[str], slow: Path
 ) -> None:
-    """A kernel that shuts down ends its children before itself, and might still journal that the search broke off."""
-    monkeypatch.setattr(patterns, "_KERNEL_GOES_IN", 0.0)
-    slow = tmp_path / "slow"
-    os.mkfifo(slow)
-    found: list[Match | None] = []
-
-    async def search() -> None:
-        found.append(await find_in_file(slow, "a+b+", regex=True))
-
-    with anyio.fail_after(LIMIT):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(search)
-            first = await search_process()
-            first.send_signal(how)
-            await search_process(but=first)
-            await write_to_reader(slow, "x\naabb\n")
-    assert found == [Match(2, "aabb")]
+    """Its limit is made short here, as soon as it has set that."""
+    search = search_of(kernel)
+    assert wait_until(lambda: search.rlimit(psutil.RLIMIT_CPU)[0] == LONGEST, LIMIT)
+    kernel.kill()
+    search.rlimit(psutil.RLIMIT_CPU, (1, LONGEST))
+    write_to_reader(slow, "a" * 40)
+    assert psutil.wait_procs([search], LIMIT)[0] == [search]
 
 
-async def test_a_search_that_somebody_kills_again_and_again_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Made again for ever, it would use up the machine's memory where the system had killed it for that."""
-    monkeypatch.setattr(patterns, "_KERNEL_GOES_IN", 0.0)
-    slow = tmp_path / "slow"
-    os.mkfifo(slow)
-    with anyio.fail_after(LIMIT):
-        async with anyio.create_task_group() as tasks:
-
-            async def search() -> None:
-                with pytest.raises(CheckCouldNotRunError, match="broke off: it was ended"):
-                    await find_in_file(slow, "a+b+", regex=True)
-
-            tasks.start_soon(search)
-            first = await search_process()
-            first.kill()
-            (await search_process(but=first)).kill()
+def test_a_search_that_somebody_killed_says_so(kernel: subprocess.Popen[str]) -> None:
+    search_of(kernel).kill()
+    assert "The search for '(a+)+b' broke off: it was ended." in kernel.communicate(timeout=LIMIT)[0]
