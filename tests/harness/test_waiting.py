@@ -78,7 +78,9 @@ def test_without_states_or_cursor_the_next_change_is_awaited(harness: Harness) -
         while not waiting.done():  # the first may have ended before the waiting began
             started.append(harness.start_session(command=["true"]))
             started[-1].wait(timeout=LIMIT)
-        assert {one.id for one in waiting.result().sessions} <= {one.id for one in started}
+        changed = {one.id for one in waiting.result().sessions}
+        assert changed
+        assert changed <= {one.id for one in started}
 
 
 @pytest.mark.row(3)
