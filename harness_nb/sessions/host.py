@@ -18,7 +18,7 @@ from harness_nb.sessions.channel import ask_shim, watch_shim
 from harness_nb.sessions.drivers import Assignment, driver_named
 from harness_nb.sessions.ending import conclude
 from harness_nb.sessions.launch import Launch, launch
-from harness_nb.sessions.masker import Masker
+from harness_nb.sessions.shim.masker import Masker
 from harness_nb.store import Bell
 from harness_nb.store.atomic import write_model
 from harness_nb.store.locks import acquire, held_here, release

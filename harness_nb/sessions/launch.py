@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from harness_nb.store import Layout
 
-SHIM = Path(__file__).with_name("shim.py")
+SHIM = Path(__file__).parent / "shim" / "start.py"
 START_TIMEOUT = 30.0
 WHY_REFUSED = {
     errno.ENOENT: "there is no such command",
@@ -32,7 +32,7 @@ WHY_REFUSED = {
 class Launch:
     """What to start and where; ``credentials`` reach the shim by pipe and are masked in the output.
 
-    ``rows`` and ``cols`` are the terminal's size in characters.
+    ``rows`` and ``cols`` are the terminal's size in characters, ``limit`` the bytes of output that are kept, about.
     """
 
     argv: tuple[str, ...]
@@ -41,6 +41,7 @@ class Launch:
     credentials: Mapping[str, str] = field(default_factory=dict)
     rows: int = 40
     cols: int = 120
+    limit: int | None = None
 
 
 def launch(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]:
@@ -80,6 +81,7 @@ def orders_for(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]
         "credentials": dict(order.credentials),
         "rows": order.rows,
         "cols": order.cols,
+        "limit": order.limit,
         "log": os.fspath(folder.output),
         "exit": os.fspath(folder.exit),
         "info": os.fspath(folder.shim),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness_nb.errors import UnreadableFileError
-from harness_nb.sessions.shim import boot_id, groups_of_session, start_time
+from harness_nb.sessions.shim.tree import boot_id, groups_of_session, start_time
 from harness_nb.store.atomic import read_json
 
 if TYPE_CHECKING:

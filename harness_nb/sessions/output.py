@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from harness_nb.protocol.base import WireModel
+from harness_nb.sessions.shim.log import first_kept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,11 +17,15 @@ LIMIT = 1 << 20
 
 
 class Output(WireModel):
-    """A piece of a session's output; ``start`` and ``end`` are its places in bytes, ``end`` the next ``since``."""
+    """A piece of a session's output; ``start`` and ``end`` are its places in bytes, ``end`` the next ``since``.
+
+    ``dropped`` is how many bytes of the session's oldest output are not kept any more.
+    """
 
     text: str
     start: int
     end: int
+    dropped: int = 0
 
     def __str__(self) -> str:
         return self.text
@@ -38,17 +43,19 @@ def read_output(path: Path, *, lines: int | None = 100, since: int | None = None
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
+            dropped = first_kept(file.fileno()) if size else 0
             start = _start_of_tail(file.fileno(), size, lines, limit) if since is None else min(max(since, 0), size)
-            start = max(start, size - limit) if since is None else start
+            start = max(start, dropped, size - limit if since is None else 0)
             data = os.pread(file.fileno(), min(size - start, limit), start)
     except FileNotFoundError:
         return Output(text="", start=0, end=0)
     if since is not None:
         data = data[: len(data) - _unfinished(data)]
-    elif start > 0 and start == size - limit:  # not at the start of a line
+    if start and (start == dropped or (since is None and start == size - limit)):  # not at the start of a line
         skipped = _continued(data)
         start, data = start + skipped, data[skipped:]
-    return Output(text=data.decode("utf-8", errors="replace").replace("\r\n", "\n"), start=start, end=start + len(data))
+    text = data.decode("utf-8", errors="replace").replace("\r\n", "\n")
+    return Output(text=text, start=start, end=start + len(data), dropped=dropped)
 
 
 def _unfinished(data: bytes) -> int:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness_nb.sessions.masker import Masker
+from harness_nb.sessions.shim.masker import Masker
 from tests.leaks import files_that_hold
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness_nb.sessions import Launch, ask_shim, launch
-from harness_nb.sessions.shim import groups_of_session
+from harness_nb.sessions.shim.tree import groups_of_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -100,19 +100,20 @@ class Workers:
         env: Mapping[str, str] | None = None,
         credentials: Mapping[str, str] | None = None,
         prepare: Callable[[SessionFolder], object] | None = None,
+        limit: int | None = None,
     ) -> Worker:
         name = f"s{next(self._numbers)}"
         folder = self.layout.session(name)
         folder.create()
         if prepare is not None:
             prepare(folder)
-        info = launch(self.layout, name, Launch(argv, self.layout.root, env or {}, credentials or {}))
+        info = launch(self.layout, name, Launch(argv, self.layout.root, env or {}, credentials or {}, limit=limit))
         worker = Worker(folder, info)
         self.started.append(worker)
         return worker
 
-    def sh(self, script: str, **named: Any) -> Worker:
-        return self.start("sh", "-c", script, **named)
+    def sh(self, script: str, *argv: str, **named: Any) -> Worker:
+        return self.start("sh", "-c", script, *argv, **named)
 
     def python(self, script: str, *argv: str, **named: Any) -> Worker:
         return self.start(sys.executable, "-I", "-S", "-c", script, *argv, **named)

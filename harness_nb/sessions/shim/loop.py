@@ -1,9 +1,5 @@
-"""The small process between a worker and everything else: it owns the worker's terminal and outlives the notebook.
-
-Run by path as ``python -I -S shim.py`` with its orders as one JSON object on standard input; standard library
-only, since it must start in tens of milliseconds and stay small. It detaches itself, takes the session's lock
-(the proof that it lives), starts the worker on a terminal of its own, appends what the worker prints to the log,
-serves a Unix socket, and records how the worker ended.
+"""A shim's life: it detaches itself, takes the session's lock (the proof that it lives), starts the worker on a terminal
+of its own, appends what the worker prints to the log, serves a Unix socket, and records how the worker ended.
 
 On the socket: one JSON object a line. ``do`` is ``input`` (``data``: base64), ``resize`` (``rows``, ``cols``),
 ``stop`` (``by``, ``grace``: seconds between the polite and the hard signal), ``signal`` (``number``), ``grant``
@@ -28,11 +24,16 @@ import sys
 import termios
 import time
 
+from .client import Client
+from .files import remove, ring, write_json
+from .log import Log
+from .tree import become_subreaper, boot_id, kill_tree, reap, signal_tree, start_time, tree
+
 TYPE_CHECKING = False  # typing and base64 would add a sixth to the time that it takes to start
 if TYPE_CHECKING:
     from typing import Any
 
-    from harness_nb.sessions.masker import Masker
+    from .masker import Masker
 
 READ_SIZE = 65536
 BATCH = 64
@@ -40,6 +41,8 @@ NOTIFY_EVERY = 0.02
 """Seconds between two announcements of output: fifty a second is more than eyes follow."""
 DRAIN_SILENCE = 0.2
 DRAIN_LIMIT = 2.0
+KILL_LIMIT = 2.0
+LOOK_AGAIN = 0.05
 MAX_QUEUED_INPUT = 1 << 20
 WORKER_DEFAULTS = (
     signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ,
@@ -49,31 +52,6 @@ WORKER_DEFAULTS = (
 
 class CommandRefused(OSError):  # noqa: N818 — an errno with its meaning, told to the launcher
     """The system would not run the worker's command."""
-
-
-class Client:
-    """One connection: what came in so far, and what still has to go out."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
-        self.incoming = b""
-        self.outgoing = b""
-        self.watching = False
-
-    def send(self, message: dict[str, Any]) -> None:
-        """Send one line, or queue what the socket does not take now."""
-        self.outgoing += json.dumps(message).encode() + b"\n"
-        self.flush()
-
-    def flush(self) -> None:
-        """Send what is queued as far as the socket takes it."""
-        try:
-            while self.outgoing:
-                self.outgoing = self.outgoing[self.connection.send(self.outgoing) :]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.outgoing = b""
 
 
 class Shim:
@@ -86,12 +64,12 @@ class Shim:
         self.unmasked: list[str] = []
         self.clients: dict[int, Client] = {}
         self.input = b""
-        self.written = 0
         self.announced = 0
+        self.announced_trouble: str | None = None
         self.announce_at = 0.0
         self.escalation: list[tuple[float, int]] = []
         self.stopped_by: str | None = None
-        self.log_error: str | None = None
+        self.exit_code: int | None = None
         self.poll = select.poll()
 
     # --- start -------------------------------------------------------------------------------
@@ -100,8 +78,7 @@ class Shim:
         """Take the lock, open the log and the socket, start the worker, and say so."""
         self.lock = os.open(self.orders["lock"], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.lockf(self.lock, fcntl.LOCK_EX)
-        self.log = os.open(self.orders["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self.written = os.fstat(self.log).st_size
+        self.log = Log(self.orders["log"], self.orders.get("limit"))
         if self.orders.get("credentials"):
             self.unmasked = self._grant("start", self.orders.pop("credentials"))
         self.server = self._listen(self.orders["socket"])
@@ -149,6 +126,7 @@ class Shim:
             self._become_worker(slave, report)
         os.close(slave)
         os.close(report)
+        self.reaps_orphans = become_subreaper()  # beside the worker's start: loading what it takes costs time
         with os.fdopen(errors, "rb") as reader:
             failure = reader.read()
         if failure:
@@ -187,14 +165,24 @@ class Shim:
             self._announce()
             while self.escalation and time.monotonic() >= self.escalation[0][0]:
                 self._signal(self.escalation.pop(0)[1])
-            ended, status = os.waitpid(self.worker, os.WNOHANG)
-            if ended:
-                return self._finish(os.waitstatus_to_exitcode(status))
+            if self.exit_code is None:
+                self.exit_code = reap().get(self.worker)
+            if self.exit_code is not None and not self._waits_for_others():
+                return self._finish(self.exit_code)
+
+    def _waits_for_others(self) -> bool:
+        """Say whether processes that were asked to end, and outlive the worker, still have time for it."""
+        if self.stopped_by is None or not self.escalation:
+            return False
+        reap()
+        return bool(tree(self.worker))
 
     def _patience(self) -> int | None:
         moments = [moment for moment, _ in self.escalation[:1]]
-        if self.written > self.announced:
+        if self.log.size > self.announced:
             moments.append(self.announce_at)
+        if self.exit_code is not None:
+            moments.append(time.monotonic() + LOOK_AGAIN)  # nobody tells of the end of other people's children
         return max(0, int((min(moments) - time.monotonic()) * 1000) + 1) if moments else None
 
     def _handle(self, descriptor: int, events: int) -> None:
@@ -219,9 +207,7 @@ class Shim:
                 chunk = os.read(self.terminal, READ_SIZE)
             except BlockingIOError:
                 break
-            except OSError as error:  # Linux ends a terminal with EIO
-                if error.errno != errno.EIO:
-                    self.log_error = str(error)
+            except OSError:  # Linux ends a terminal with EIO
                 chunk = b""
             if not chunk:
                 alive = False
@@ -230,27 +216,23 @@ class Shim:
             chunks.append(chunk)
         if chunks:
             data = b"".join(chunks)
-            self._append(self.masker.feed(data) if self.masker else data)
+            self.log.append(self.masker.feed(data) if self.masker else data)
         return alive
-
-    def _append(self, data: bytes) -> None:
-        view = memoryview(data)
-        try:
-            while view:
-                size = os.write(self.log, view)
-                self.written += size
-                view = view[size:]
-        except OSError as error:  # a full disk must not stop the worker; the end of the session says it
-            self.log_error = f"{len(view)} bytes of output were not stored: {error.strerror}"
 
     def _announce(self) -> None:
         now = time.monotonic()
-        if self.written > self.announced and now >= self.announce_at:
-            self.announced = self.written
+        news = self.log.size > self.announced or self.log.trouble != self.announced_trouble
+        if news and now >= self.announce_at:
+            self.announced, self.announced_trouble = self.log.size, self.log.trouble
             self.announce_at = now + NOTIFY_EVERY
             for client in self._watchers():
                 if not client.outgoing:  # a slow reader gets the newest size later, not a queue of old ones
-                    client.send({"output": self.written})
+                    client.send(self._output())
+
+    def _output(self) -> dict[str, Any]:
+        """Say how much output there is, and what of it is not kept."""
+        more = {"dropped": self.log.dropped, "trouble": self.log.trouble}
+        return {"output": self.log.size, **{name: value for name, value in more.items() if value}}
 
     def _watchers(self) -> list[Client]:
         return [client for client in self.clients.values() if client.watching]
@@ -325,7 +307,7 @@ class Shim:
             return {"texts": [self.masker.mask(text) if self.masker else text for text in request["texts"]]}
         elif action == "watch":
             client.watching = True
-            return {"output": self.written}
+            return self._output()
         else:
             raise ValueError(f"nothing is known to do for {action!r}")
         return None
@@ -338,7 +320,9 @@ class Shim:
 
     def _grant(self, grant_id: str, values: dict[str, str]) -> list[str]:
         if self.masker is None:
-            self.masker = load_masker()
+            from .masker import Masker
+
+            self.masker = Masker()
         refused = self.masker.add(values)
         self.granted[grant_id] = values
         return refused
@@ -359,23 +343,21 @@ class Shim:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:
-        for group in groups_of_session(self.worker):
-            try:
-                os.killpg(group, number)
-            except (ProcessLookupError, PermissionError):
-                continue
+        signal_tree(self.worker, number)
 
     def _finish(self, code: int) -> None:
         self._drain()
         if self.masker is not None:
-            self._append(self.masker.flush())
-        if self.stopped_by is not None:
-            self._signal(signal.SIGKILL)
+            self.log.append(self.masker.flush())
         ended: dict[str, Any] = {"exitCode": code, "endedAt": time.time()}
         if self.stopped_by is not None:
             ended["stoppedBy"] = self.stopped_by
-        if self.log_error:
-            ended["logError"] = self.log_error
+            if left := kill_tree(self.worker, KILL_LIMIT):
+                ended["escaped"] = left
+        if self.log.trouble:
+            ended["logError"] = self.log.trouble
+        if self.log.dropped:
+            ended["dropped"] = self.log.dropped
         try:
             write_json(self.orders["exit"], ended)
         except OSError:  # its folder was deleted, or the disk is full: there is still a socket to take along
@@ -383,7 +365,7 @@ class Shim:
         for client in self._watchers():
             client.connection.setblocking(True)
             client.connection.settimeout(1.0)
-            client.send({"output": self.written, "exit": ended})
+            client.send({**self._output(), "exit": ended})
         remove(self.orders["socket"])
         ring(self.orders["bells"])
 
@@ -401,92 +383,9 @@ class Shim:
             return
 
 
-def load_masker() -> Masker:
-    """Return a new masker from the file beside this one, which isolated Python does not look for by itself."""
-    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
-    try:
-        masker: Masker = __import__("masker").Masker()
-    finally:
-        sys.path.pop()
-    return masker
-
-
 def set_size(descriptor: int, rows: int, cols: int) -> None:
     """Set a terminal's size in characters."""
     fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
-
-
-def groups_of_session(leader: int) -> list[int]:
-    """Return the process groups of a session, its leader's first; where /proc is missing, that one alone."""
-    groups = [leader]
-    try:
-        names = os.listdir("/proc")
-    except OSError:
-        return groups
-    for name in names:
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    fields = file.read().rpartition(b")")[2].split()
-            except OSError:
-                continue
-            group, session = int(fields[2]), int(fields[3])
-            if session == leader and group not in groups:
-                groups.append(group)
-    return groups
-
-
-def start_time(pid: int) -> int | None:
-    """Return a process's start in clock ticks since boot (field 22 of /proc/PID/stat), or None elsewhere."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-def boot_id() -> str | None:
-    """Return what names this boot of the machine, or None where the system does not say."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return None
-
-
-def write_json(path: str, content: dict[str, Any], *, durable: bool = True) -> None:
-    """Write a file whole: a reader sees all of it or none; ``durable`` also waits for the disk."""
-    temporary = f"{path}.{os.getpid()}.tmp"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(content, file)
-        file.flush()
-        if durable:
-            os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
-def remove(path: str) -> None:
-    """Delete a file; somebody may have tidied up before."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
-
-
-def ring(bells: str) -> None:
-    """Wake every process that listens for changes of this project."""
-    try:
-        names = os.listdir(bells)
-    except OSError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
-        bell.setblocking(False)
-        for name in names:
-            try:
-                bell.sendto(b"exit", os.path.join(bells, name))
-            except OSError:  # its owner went without taking it down, or its queue is full: it is awake anyway
-                continue
 
 
 def detach() -> bool:
@@ -525,7 +424,3 @@ def main() -> None:
         return
     say({"ok": True, **shim.info(), "unmasked": shim.unmasked})
     shim.run()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,46 @@
+"""The files that a shim leaves for others, and the bell that wakes them."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def write_json(path: str, content: dict[str, Any], *, durable: bool = True) -> None:
+    """Write a file whole: a reader sees all of it or none; ``durable`` also waits for the disk."""
+    temporary = f"{path}.{os.getpid()}.tmp"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(content, file)
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def remove(path: str) -> None:
+    """Delete a file; somebody may have tidied up before."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+def ring(bells: str) -> None:
+    """Wake every process that listens for changes of this project."""
+    try:
+        names = os.listdir(bells)
+    except OSError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
+        bell.setblocking(False)
+        for name in names:
+            try:
+                bell.sendto(b"exit", os.path.join(bells, name))
+            except OSError:  # its owner went without taking it down, or its queue is full: it is awake anyway
+                continue
