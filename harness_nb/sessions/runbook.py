@@ -5,6 +5,10 @@ traceback names a file and a line. Decisions arrive in later blocks as ``HARNESS
 ``HARNESS_DECISION_<task>``, credentials as the variables that were asked for. A block that ends with exit status 75
 (``EX_TEMPFAIL``) failed in a way that another try may mend; any other failure is final, since running a half-done
 step again can do harm.
+
+What it says has ids that follow from the plan (``task_completed-2``), and a message with an id that is known is stored
+once. So one that died is resumed by starting it again: tasks that it completed are passed over, questions that it asked
+are found with their answers, and the task that it was at begins anew.
 """
 
 from __future__ import annotations
@@ -14,9 +18,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.errors import HarnessError
+from harness_nb.errors import CredentialsNotDeliveredError, HarnessError
 from harness_nb.protocol.files import SessionResult
 from harness_nb.sessions.drivers.base import Assignment
 from harness_nb.sessions.worker_side import WorkerSide
@@ -48,6 +53,8 @@ class Runbook:
         self.plan: Plan = assignment.plan
         self.env = dict(os.environ)
         self.number = 0
+        self.resumed = side.has_said("session_ready")
+        self._said: Counter[str] = Counter()
 
     def run(self) -> SessionResult:
         """Do every task and say how it went."""
@@ -68,8 +75,9 @@ class Runbook:
         return self._result(success=True, summary=f"{len(self.plan.tasks)} tasks done", files_modified=files)
 
     def _greet(self) -> None:
-        self.side.report("session_ready", {"workingDir": os.getcwd(), "capabilities": ["execute"]})  # noqa: PTH109
-        answer = self.side.wait()
+        ready = {"workingDir": os.getcwd(), "capabilities": ["execute"]}  # noqa: PTH109
+        self.side.report("session_ready", ready, message_id="session_ready")
+        answer = self.side.assigned() or self.side.wait()
         if answer.type == "abort_task":
             raise self._abort(answer)
         if answer.payload.get("context"):
@@ -82,17 +90,18 @@ class Runbook:
                 self._credentials(need.service, need.env_vars, need.reason, need.context)
 
     def _do(self, task: Task) -> None:
-        self._heading(task)
+        done = self.side.has_said(f"task_completed-{self.number}")
+        self._heading(task, " · done before" if done else "")
         total = len(self.plan.tasks)
         self._report("task_started", total_tasks=total, task_name=task.name, plan_path=self.plan.path or "")
         if task.checkpoint is not None:
-            self._ask(task)
-        for position, block in enumerate(task.runs, 1):
+            self._ask(task)  # also what was answered before: later tasks go by it
+        for position, block in enumerate(task.runs if not done else (), 1):
             self._run(task, block, position)
         self._report("task_completed", total_tasks=total, summary=task.name, files_modified=task.files)
 
-    def _heading(self, task: Task) -> None:
-        print(f"\033[1m── {self.number}/{len(self.plan.tasks)} {task.name}\033[0m", flush=True)  # noqa: T201
+    def _heading(self, task: Task, more: str = "") -> None:
+        print(f"\033[1m── {self.number}/{len(self.plan.tasks)} {task.name}\033[0m{more}", flush=True)  # noqa: T201
 
     def _run(self, task: Task, block: RunBlock, position: int) -> None:
         folder = self.side.folder.scripts
@@ -145,19 +154,24 @@ class Runbook:
         self.env |= {"HARNESS_DECISION": chosen, f"HARNESS_DECISION_{self.number}": chosen}
 
     def _credentials(self, service: str, env_vars: list[str], reason: str, context: str | None) -> None:
-        answer = self._question(
-            "credentials_needed", service=service, env_vars=env_vars, reason=reason, context=context
-        )
+        wanted = {"service": service, "env_vars": env_vars, "reason": reason, "context": context}
+        answer = self._question("credentials_needed", **wanted)
         if not answer.payload.get("found"):
             raise TaskFailed(
                 f"no credentials for {service}: {answer.payload.get('error') or 'refused'}",
                 suggestion=answer.payload.get("instructions"),
             )
-        self.env |= self.side.take_credentials(answer)
+        try:
+            self.env |= self.side.take_credentials(answer)
+        except CredentialsNotDeliveredError:
+            if not self.resumed:
+                raise
+            self._credentials(**wanted)  # they were in the memory of a shim that has gone
 
     def _question(self, kind: str, **payload: Any) -> MessageRecord:
         record = self._report(kind, **payload)
-        print(f"? waiting for an answer: {kind.removesuffix('_needed')}", flush=True)  # noqa: T201
+        if record.status == "pending":
+            print(f"? waiting for an answer: {kind.removesuffix('_needed')}", flush=True)  # noqa: T201
         answer = self.side.wait(record.id)
         if answer.type == "abort_task":
             raise self._abort(answer)
@@ -174,7 +188,10 @@ class Runbook:
         common = {"phase": self.plan.phase, "plan": self.plan.id, "task_number": self.number}
         if kind.endswith("_needed"):
             common.pop("task_number")
-        return self.side.report(kind, {**common, **payload})
+        name = f"{kind}-{self.number}"
+        self._said[name] += 1
+        more = f"-{self._said[name]}" if self._said[name] > 1 else ""
+        return self.side.report(kind, {**common, **payload}, message_id=f"{name}{more}")
 
     def _result(self, **fields: Any) -> SessionResult:
         return SessionResult(

@@ -140,6 +140,15 @@ class WorkerSide:
             bell.close()
         return found
 
+    def has_said(self, message_id: str) -> bool:
+        """Say whether a message of this session's own is stored already."""
+        return self.store.messages.find(message_id, self.session_id) is not None
+
+    def assigned(self) -> MessageRecord | None:
+        """Return the task that this session was given and has taken, for a worker that is resumed."""
+        sent = self.store.messages.select(self.session_id, direction="out")
+        return next((one for one in sent if one.type == "assign_task" and one.status == "responded"), None)
+
     def require_answerable(self, message_id: str) -> None:
         """Make sure that waiting for an answer to a message makes sense.
 

@@ -50,3 +50,6 @@ class Driver(Protocol):
 
         Raises: HarnessError where the assignment lacks what this worker needs.
         """
+
+    def resume(self, assignment: Assignment) -> Start | None:
+        """Return how a session that died goes on where it was, or None where only a new try can mend that."""

@@ -33,6 +33,10 @@ class CommandDriver:
             env |= {"HARNESS_PLAN": assignment.plan.id, "HARNESS_PLAN_PATH": assignment.plan.path or ""}
         return Start(tuple(os.fspath(part) for part in assignment.command), env)
 
+    def resume(self, assignment: Assignment) -> Start | None:  # noqa: ARG002 — what every driver is asked
+        """Return None: nobody knows what a command has done already."""
+        return None
+
 
 def parameters(assignment: Assignment) -> dict[str, str]:
     """Return the run's parameters as environment variables: ``city`` becomes ``HARNESS_PARAM_CITY``."""
