@@ -90,7 +90,8 @@ class LoneSessions:
         changed = self._store.sessions.select(since=self._seen)
         for one in changed:
             self._seen = max(self._seen, one.revision)
-            if one.is_attempt and one.run_id is None and not one.live and one.verdict is None:
+            unjudged = not one.live and one.verdict is None
+            if one.is_attempt and one.run_id is None and (unjudged or one.died_at is not None):
                 self._due.add(one.id)
             elif not one.live:
                 self._done(one.id)
@@ -136,6 +137,9 @@ class LoneSessions:
     async def _judge(self, session_id: str) -> None:
         session = await anyio.to_thread.run_sync(self._store.sessions.get, session_id)
         if session.verdict is not None:  # another process was faster
+            return
+        if session.live:  # it died, and goes on; its end is noticed like any other
+            await self._host.start_again(session_id)
             return
         project = await anyio.to_thread.run_sync(open_project, self._store)
         plan = project.plan(str(session.plan_id))

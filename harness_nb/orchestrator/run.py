@@ -295,7 +295,7 @@ class Runner:
 
     async def _see_through(self, progress: PlanProgress) -> None:
         """Wait for an attempt's end and judge it."""
-        session = await self.host.wait_until_ended(str(progress.session_id))
+        session = await self.host.wait_until_ended(str(progress.session_id), resume=lambda: not self.stopping)
         progress.keep(session)
         if session.state == "completed":
             await self._verify(progress)

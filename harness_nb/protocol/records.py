@@ -24,7 +24,8 @@ class SessionRecord(WireModel):
     """One process of its own: a worker at a plan (an attempt), or a command.
 
     ``revision`` grows with every change; ``exit_code`` is negative for a signal; ``verdict`` is what
-    verification said of the attempt (``None``: nothing yet).
+    verification said of the attempt (``None``: nothing yet). ``lives`` counts how often its process was started, and
+    ``died_at`` says that it is not there at the moment and will be started again; ``launcher`` is who starts it.
     """
 
     id: str
@@ -50,6 +51,11 @@ class SessionRecord(WireModel):
     verdict: Literal["passed", "failed", "unverified"] | None = None
     report: dict[str, Any] | None = None
     revision: int = 0
+    lives: int = 1
+    resumable: bool = False
+    died_at: Timestamp | None = None
+    launcher: dict[str, Any] | None = None
+    launched_at: Timestamp | None = None
 
     @property
     def live(self) -> bool:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from harness_nb.errors import UnreadableFileError
 from harness_nb.protocol.files import SessionResult
 from harness_nb.sessions.channel import is_listening
-from harness_nb.sessions.orphans import end_orphan
+from harness_nb.sessions.orphans import end_orphan, runs
+from harness_nb.sessions.starting import can_be_resumed
 from harness_nb.store.atomic import read_json, read_model, write_model
 from harness_nb.store.locks import is_held
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from harness_nb.store import SessionFolder, Store
 
 LOST = "lost"
+LAUNCH_PATIENCE = 5.0
+"""Seconds that a shim whose launcher died is given to appear; it takes tens of milliseconds."""
+WISHES = (-signal.SIGINT, -signal.SIGQUIT)
+"""How a worker ends whose terminal somebody typed Ctrl-C or Ctrl-\\ at."""
 
 
 def is_alive(store: Store, session_id: str) -> bool:
@@ -31,36 +36,56 @@ def is_alive(store: Store, session_id: str) -> bool:
 
 
 def conclude(store: Store, session_id: str) -> SessionRecord | None:
-    """Journal how a session ended, if it has; None where it goes on, or where that was known already."""
+    """Journal how a session ended; None where it goes on or will be, or where that was known already."""
     session = store.sessions.get(session_id)
     folder = store.layout.session(session_id)
-    if not session.live:
+    if not session.live or session.died_at is not None:
         return None
     ended = _exit(folder)  # the last that a shim writes: it may hold its lock for a moment more
+    if ended is None and _goes_on(store, session):
+        return None
+    ended = ended or _exit(folder)  # its shim may have written that and gone between the two looks
     if ended is None:
-        if is_alive(store, session_id) or _is_just_starting(store, session):
-            return None
-        ended = _exit(folder)  # its shim may have written that and gone between the two looks
-    if ended is None:
-        end_orphan(folder)
+        end_orphan(folder, unless=lambda: is_alive(store, session_id))
     store.questions.settle(session_id)
     result = _result(folder)
+    if _may_be_resumed(store, session, ended, result):
+        return _wait_to_be_resumed(store, session, ended)
+    return _end(store, session, ended, result)
+
+
+def _end(
+    store: Store, session: SessionRecord, ended: dict[str, Any] | None, result: SessionResult | None
+) -> SessionRecord | None:
     state, reason = _verdict(ended, result)
     if not store.layout.folder.is_dir():
         state, reason = "failed", _without_project(store, session)
-    changes: dict[str, Any] = {"exit_code": ended["exitCode"]} if ended else {}
+    changes: dict[str, Any] = {}
     if ended:
-        changes["ended_at"] = datetime.fromtimestamp(ended["endedAt"], UTC)
+        changes = {"exit_code": ended["exitCode"], "ended_at": datetime.fromtimestamp(ended["endedAt"], UTC)}
     if result is not None and (result.summary or result.error):
         changes["message"] = result.summary or result.error
-    record = store.sessions.end(session_id, state=state, reason=reason, **changes)
+    with store.journal.write():
+        if store.sessions.get(session.id).lives != session.lives:  # it was started again while this looked
+            return None
+        record = store.sessions.end(session.id, state=state, reason=reason, **changes)
     if record is not None:
-        if ended and "logError" in ended:
-            store.events.add("output_lost", session_id=session_id, data={"error": ended["logError"]})
-        _complete_result(store, folder, record, result)
-        store.questions.settle(session_id)
+        _say_what_is_missing(store, record, ended or {})
+        if result is None:
+            _leave_result(store, record, recoverable=_died(ended))
+        store.questions.settle(session.id)
         store.ring()
     return record
+
+
+def _say_what_is_missing(store: Store, record: SessionRecord, ended: dict[str, Any]) -> None:
+    if "logError" in ended:
+        store.events.add("output_lost", session_id=record.id, data={"error": ended["logError"]})
+    if "dropped" in ended:
+        store.events.add("output_dropped", session_id=record.id, data={"bytes": ended["dropped"]})
+    if "escaped" in ended:
+        error = f"still running, and not to be ended: {', '.join(map(str, ended['escaped']))}"
+        store.events.add("processes_escaped", session_id=record.id, data={"error": error})
 
 
 def result_of(store: Store, session_id: str) -> SessionResult | None:
@@ -75,9 +100,41 @@ def _without_project(store: Store, session: SessionRecord) -> str:
     return f"{LOST}: its project was deleted; its processes are gone"
 
 
-def _is_just_starting(store: Store, session: SessionRecord) -> bool:
-    young = session.state == "initializing" and (store.clock() - session.created_at).total_seconds() < 60
-    return young and not store.layout.session(session.id).shim.exists()
+def _goes_on(store: Store, session: SessionRecord) -> bool:
+    """Say whether a session's shim lives, or is about to: its launcher is at it, or has only just gone."""
+    if is_alive(store, session.id):
+        return True
+    if store.layout.session(session.id).shim.exists():
+        return False
+    since = (store.clock() - (session.launched_at or session.created_at)).total_seconds()
+    return abs(since) < LAUNCH_PATIENCE or (session.launcher is not None and runs(session.launcher))
+
+
+def _may_be_resumed(
+    store: Store, session: SessionRecord, ended: dict[str, Any] | None, result: SessionResult | None
+) -> bool:
+    """Say whether a session can go on where it died; one whose worker said that it failed has ended before."""
+    if not _died(ended) or (result is not None and not result.success) or not store.layout.folder.is_dir():
+        return False
+    return can_be_resumed(store, session)
+
+
+def _died(ended: dict[str, Any] | None) -> bool:
+    """Say whether nobody asked for a session's end, and its worker did not come to one by itself."""
+    if ended is None:
+        return True
+    wished = "stoppedBy" in ended or "signalled" in ended or ended["exitCode"] in WISHES
+    return ended["exitCode"] < 0 and not wished
+
+
+def _wait_to_be_resumed(store: Store, session: SessionRecord, ended: dict[str, Any] | None) -> SessionRecord | None:
+    reason = f"{_verdict(ended, None)[1]}; it will be resumed"
+    with store.journal.write():
+        now = store.sessions.get(session.id)
+        if now.live and now.died_at is None and now.lives == session.lives:
+            store.sessions.update(session.id, "session_died", died_at=store.clock(), reason=reason)
+    store.ring()
+    return None
 
 
 def _verdict(ended: dict[str, Any] | None, result: SessionResult | None) -> tuple[str, str | None]:
@@ -116,8 +173,9 @@ def _result(folder: SessionFolder) -> SessionResult | None:
         return None
 
 
-def _complete_result(store: Store, folder: SessionFolder, record: SessionRecord, result: SessionResult | None) -> None:
-    if result is None and folder.path.is_dir() and not folder.result.exists():
+def _leave_result(store: Store, record: SessionRecord, *, recoverable: bool) -> None:
+    folder = store.layout.session(record.id)
+    if folder.path.is_dir() and not folder.result.exists():
         success = record.state == "completed"
         write_model(
             folder.result,
@@ -128,6 +186,6 @@ def _complete_result(store: Store, folder: SessionFolder, record: SessionRecord,
                 phase=record.phase,
                 plan=record.plan_id or "",
                 error=None if success else record.reason,
-                recoverable=None if success else bool(record.reason and record.reason.startswith(LOST)),
+                recoverable=None if success else recoverable,
             ),
         )

@@ -13,16 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 import anyio.to_thread
 
-from harness_nb.errors import HarnessError, JournalBusyError, ShimFailedError
+from harness_nb.errors import JournalBusyError, ShimFailedError
 from harness_nb.sessions.channel import ask_shim, watch_shim
-from harness_nb.sessions.drivers import Assignment, driver_named
 from harness_nb.sessions.ending import conclude
-from harness_nb.sessions.launch import Launch, launch
-from harness_nb.sessions.shim.masker import Masker
+from harness_nb.sessions.starting import start, start_again
 from harness_nb.store import Bell
-from harness_nb.store.atomic import write_model
 from harness_nb.store.locks import acquire, held_here, release
-from harness_nb.store.tokens import make_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +27,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup, TaskStatus
 
     from harness_nb.protocol.records import SessionRecord
+    from harness_nb.sessions.drivers import Assignment
     from harness_nb.store import Store
 
 WATCHED = ("checkpoint.json", "checkpoint_response.json", "result.json")
@@ -129,44 +126,22 @@ class SessionHost:
 
         Raises: CommandNotFoundError, WorkingFolderNotFoundError, ShimFailedError, UnknownWorkerError.
         """
-        start = driver_named(session.worker).start(assignment)
-        masker = Masker()
-        masker.add(dict(credentials or {}))
-
-        def begin() -> SessionRecord:
-            command = tuple(masker.mask(word) for word in start.argv)
-            self.store.sessions.create(session.replace(command=command), actor=actor, door=door)
-            folder = self.store.layout.session(session.id)
-            known = assignment.replace(command=tuple(masker.mask(word) for word in assignment.command))
-            write_model(folder.assignment, known, durable=False)  # a machine that stops ends its reader too
-            if before_launch is not None:
-                before_launch()
-            order = Launch(start.argv, self._cwd(session), {**start.env, **(env or {})}, credentials or {})
-            try:
-                make_token(folder.token)
-                info = launch(self.store.layout, session.id, order)
-            except HarnessError as error:
-                self.store.sessions.end(session.id, state="failed", reason=masker.mask(str(error)))
-                raise
-            return self._started(session.id, info)
-
-        record = await anyio.to_thread.run_sync(begin)
+        record = await anyio.to_thread.run_sync(
+            lambda: start(
+                self.store, session, assignment, env=env or {}, credentials=credentials or {},
+                before_launch=before_launch, actor=actor, door=door,
+            )
+        )  # fmt: skip
         await self.adopt()
         await self.announce()
         return record
 
-    def _cwd(self, session: SessionRecord) -> Path:
-        return self.store.layout.root / session.working_dir
-
-    def _started(self, session_id: str, info: Mapping[str, Any]) -> SessionRecord:
-        with self.store.journal.write():
-            session = self.store.sessions.get(session_id)
-            changes: dict[str, Any] = {"started_at": self.store.clock()}
-            if info.get("unmasked"):
-                self.store.events.add("mask_refused", session_id=session_id, data={"names": info["unmasked"]})
-            if session.state == "initializing":
-                changes["state"] = "running"
-            return self.store.sessions.update(session_id, "session_started", **changes, pid=info.get("pid"))
+    async def start_again(self, session_id: str) -> SessionRecord:
+        """Start the process of a session that died, where it was; where that cannot be, the session has failed."""
+        record = await anyio.to_thread.run_sync(start_again, self.store, session_id)
+        await self.adopt()
+        await self.announce()
+        return record
 
     async def end(self, session_id: str, *, by: str = "end_session", grace: float = 5.0) -> SessionRecord:
         """End a session's processes, and return how that went; one that has ended stays as it is.
@@ -176,7 +151,7 @@ class SessionHost:
         session = await anyio.to_thread.run_sync(self.store.sessions.get, session_id)
         if not session.live:
             return session
-        if session.worker == "python":
+        if session.worker == "python" or session.died_at is not None:
             self.store.sessions.end(session_id, state="failed", reason=f"ended by {by}")
         else:
             await self._ask_to_stop(session_id, by=by, grace=grace)
@@ -193,11 +168,13 @@ class SessionHost:
                 return
             await anyio.sleep(LOOK_AGAIN)  # it is only just starting, or ended by itself this moment
 
-    async def wait_until_ended(self, session_id: str) -> SessionRecord:
-        """Wait for the end of a session, however long that takes."""
+    async def wait_until_ended(self, session_id: str, *, resume: Callable[[], bool] = lambda: False) -> SessionRecord:
+        """Wait for the end of a session, however long that takes; one that dies goes on while ``resume`` says so."""
         while True:
             changed = self.changes.next
             session = await anyio.to_thread.run_sync(self.store.sessions.get, session_id)
+            if session.live and session.died_at is not None and resume():
+                session = await self.start_again(session_id)
             if not session.live:
                 return session
             await changed.wait()
@@ -250,6 +227,10 @@ class SessionHost:
         return await _insist(look)
 
     async def _follow_once(self, session: SessionRecord) -> None:
+        if session.died_at is not None:  # whoever carries it starts it again, and rings
+            with anyio.move_on_after(LOOK_AT_OTHERS):
+                await self.changes.next.wait()
+            return
         try:
             async for news in watch_shim(self.store.layout.session(session.id)):
                 if "output" in news:

@@ -11,14 +11,15 @@ import os
 import signal
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness_nb.errors import UnreadableFileError
-from harness_nb.sessions.shim.tree import boot_id, groups_of_session, start_time
+from harness_nb.sessions.shim.tree import boot_id, groups_of_session, process
 from harness_nb.store.atomic import read_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from harness_nb.store import SessionFolder
 
 POLITE = 2.0
@@ -37,7 +38,7 @@ class Orphan:
     @property
     def runs(self) -> bool:
         """Say whether this very process is there and not merely waiting to be reaped."""
-        return start_time(self.pid) == self.started and not _is_zombie(self.pid)
+        return _is_this(self.pid, self.started)
 
     def signal(self, *numbers: int) -> None:
         """Signal every process group of its session, for as long as it is this very process."""
@@ -56,10 +57,14 @@ class Orphan:
         return True
 
 
-def end_orphan(folder: SessionFolder) -> None:
-    """End what is left of a worker whose shim is gone; with the least doubt about who it is, do nothing."""
+def end_orphan(folder: SessionFolder, *, unless: Callable[[], bool]) -> None:
+    """End what is left of a worker whose shim is gone; with the least doubt about who it is, do nothing.
+
+    ``unless`` says whether the session lives, and is asked once it is known whom its files name: somebody may just have
+    started it again.
+    """
     orphan = orphan_of(folder)
-    if orphan is None:
+    if orphan is None or unless():
         return
     orphan.signal(signal.SIGTERM, signal.SIGCONT)
     if not orphan.ends_within(POLITE):
@@ -73,15 +78,20 @@ def orphan_of(folder: SessionFolder) -> Orphan | None:
         info = read_json(folder.shim)
     except (FileNotFoundError, UnreadableFileError):
         return None
-    pid, started, boot = info.get("workerPid"), info.get("workerStartTime"), info.get("bootId")
-    if type(pid) is not int or type(started) is not int or pid <= 1 or boot is None or boot != boot_id():
+    pid, started = info.get("workerPid"), info.get("workerStartTime")
+    if not runs({"pid": pid, "startTime": started, "bootId": info.get("bootId")}) or os.getsid(0) == pid:
         return None
-    orphan = Orphan(pid, started)
-    return orphan if orphan.runs and os.getsid(0) != pid else None
+    return Orphan(int(str(pid)), int(str(started)))
 
 
-def _is_zombie(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
-    except (OSError, IndexError):
-        return True
+def runs(written_down: Mapping[str, Any]) -> bool:
+    """Say whether the very process with this ``pid``, ``startTime`` and ``bootId`` runs; without doubt, or not."""
+    pid, started, boot = (written_down.get(key) for key in ("pid", "startTime", "bootId"))
+    if type(pid) is not int or type(started) is not int or pid <= 1 or boot is None or boot != boot_id():
+        return False
+    return _is_this(pid, started)
+
+
+def _is_this(pid: int, started: int) -> bool:
+    found = process(pid)
+    return found is not None and found.started == started and not found.zombie

@@ -154,8 +154,9 @@ class Runbook:
         self.env |= {"HARNESS_DECISION": chosen, f"HARNESS_DECISION_{self.number}": chosen}
 
     def _credentials(self, service: str, env_vars: list[str], reason: str, context: str | None) -> None:
-        wanted = {"service": service, "env_vars": env_vars, "reason": reason, "context": context}
-        answer = self._question("credentials_needed", **wanted)
+        answer = self._question(
+            "credentials_needed", service=service, env_vars=env_vars, reason=reason, context=context
+        )
         if not answer.payload.get("found"):
             raise TaskFailed(
                 f"no credentials for {service}: {answer.payload.get('error') or 'refused'}",
@@ -166,7 +167,7 @@ class Runbook:
         except CredentialsNotDeliveredError:
             if not self.resumed:
                 raise
-            self._credentials(**wanted)  # they were in the memory of a shim that has gone
+            self._credentials(service, env_vars, reason, context)  # they were in the memory of a shim that has gone
 
     def _question(self, kind: str, **payload: Any) -> MessageRecord:
         record = self._report(kind, **payload)

@@ -19,6 +19,7 @@ from harness_nb.errors import (
 )
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.entrance import whole
+from harness_nb.protocol.files import CHECKPOINT_TYPES
 from harness_nb.protocol.messages import (
     ANSWERS,
     QUESTIONS,
@@ -227,6 +228,13 @@ class Messages:
         """Return the open questions, oldest first."""
         wanted = set(QUESTIONS if types is None else types)
         return [one for one in self._open(session_id, "in") if one.type in wanted]
+
+    def waits_for(self, session_id: str) -> dict[str, str | None]:
+        """Return state and reason of a session whose worker is at work, or waits for the answer to a question."""
+        waiting = [one for one in self.pending(session_id) if one.type in CHECKPOINT_TYPES]
+        if not waiting:
+            return {"state": "running", "reason": None}
+        return {"state": "checkpoint", "reason": CHECKPOINT_TYPES[waiting[-1].type]}
 
     def select(
         self, session_id: str | None = None, *, direction: str | None = None, since: int = 0

@@ -10,6 +10,7 @@ import pytest
 
 from harness_nb.protocol.records import SessionRecord
 from harness_nb.sessions import conclude, ending, result_of
+from harness_nb.sessions.starting import this_process
 from harness_nb.store import Store
 from harness_nb.store.locks import acquire, release
 
@@ -154,7 +155,13 @@ def test_a_session_whose_lock_is_held_goes_on(store: Store) -> None:
 
 
 def test_a_session_that_is_just_being_started_is_not_lost(store: Store) -> None:
-    session(store, state="initializing", created_at=NOW - timedelta(seconds=5))
+    session(store, state="initializing", created_at=NOW - timedelta(seconds=2))
+    assert conclude(store, "s1") is None
+
+
+@pytest.mark.row(11)
+def test_a_session_is_not_lost_while_whoever_starts_it_lives_however_long_that_takes(store: Store) -> None:
+    session(store, state="initializing", created_at=NOW - timedelta(minutes=5), launcher=this_process())
     assert conclude(store, "s1") is None
 
 

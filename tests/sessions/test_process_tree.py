@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.row(3, 11),
-    pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="this system has no list of processes to read"),
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system has no list of processes to read"),
 ]
 
 DAEMON = """
@@ -76,7 +77,9 @@ def test_what_a_worker_left_running_on_purpose_goes_on_after_a_good_end(workers:
 
 def test_the_exit_status_is_the_workers_whoever_else_ends(workers: Workers) -> None:
     """The shim reaps orphans too, and each has a status of its own."""
-    worker = workers.sh("for n in 1 2 3 4 5; do (setsid sh -c '(sleep 0.05; exit 9) & exit 0'); done; sleep 0.2; exit 5")
+    worker = workers.sh(
+        "for n in 1 2 3 4 5; do (setsid sh -c '(sleep 0.05; exit 9) & exit 0'); done; sleep 0.2; exit 5"
+    )
     assert worker.ends()["exitCode"] == 5
 
 

@@ -1,7 +1,7 @@
 """What a worker printed, on disk: appended as it comes, within a limit, and whatever was not kept is counted.
 
 Past its limit the oldest part of the file is given back to the disk where it lies (a hole), so that every place in the
-file stays what it was for whoever reads; the first byte that is kept is where the file's data begins. A file system that
+file stays what it was for whoever reads; the first byte that is kept is where the data begins. A file system that
 cannot do so keeps the beginning instead.
 """
 
@@ -54,7 +54,9 @@ class Log:
                 self.dropped = keep_from
             except OSError as error:
                 self._full = True
-                self._reason = f"the limit of {limit:,} bytes is reached, and the oldest cannot be dropped here ({error})"
+                self._reason = (
+                    f"the limit of {limit:,} bytes is reached, and the oldest cannot be dropped here ({error})"
+                )
 
 
 def first_kept(descriptor: int) -> int:

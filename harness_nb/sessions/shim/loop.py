@@ -1,5 +1,7 @@
-"""A shim's life: it detaches itself, takes the session's lock (the proof that it lives), starts the worker on a terminal
-of its own, appends what the worker prints to the log, serves a Unix socket, and records how the worker ended.
+"""A shim's life: from its orders to the last byte of its worker.
+
+It detaches itself, takes the session's lock (the proof that it lives), starts the worker on a terminal of its own,
+appends what that prints to the log, serves a Unix socket, and records how the worker ended.
 
 On the socket: one JSON object a line. ``do`` is ``input`` (``data``: base64), ``resize`` (``rows``, ``cols``),
 ``stop`` (``by``, ``grace``: seconds between the polite and the hard signal), ``signal`` (``number``), ``grant``
@@ -69,6 +71,7 @@ class Shim:
         self.announce_at = 0.0
         self.escalation: list[tuple[float, int]] = []
         self.stopped_by: str | None = None
+        self.signalled: set[int] = set()
         self.exit_code: int | None = None
         self.poll = select.poll()
 
@@ -296,6 +299,7 @@ class Shim:
         elif action == "resize":
             set_size(self.terminal, request["rows"], request["cols"])
         elif action == "signal":
+            self.signalled.add(request["number"])
             self._signal(request["number"])
         elif action == "stop":
             self.stop(request.get("by", "stop"), request.get("grace", 5.0))
@@ -350,6 +354,8 @@ class Shim:
         if self.masker is not None:
             self.log.append(self.masker.flush())
         ended: dict[str, Any] = {"exitCode": code, "endedAt": time.time()}
+        if -code in self.signalled:
+            ended["signalled"] = True  # somebody wished it so
         if self.stopped_by is not None:
             ended["stoppedBy"] = self.stopped_by
             if left := kill_tree(self.worker, KILL_LIMIT):

@@ -141,7 +141,7 @@ def kill_tree(leader: int, limit: float) -> list[int]:
 
 def reap() -> dict[int, int]:
     """Return the exit statuses of all children that have ended, by their numbers."""
-    ended = {}
+    ended: dict[int, int] = {}
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

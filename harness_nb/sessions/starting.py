@@ -1,0 +1,126 @@
+"""Starting a session, and starting one again that died: what is written down before its process is there, and after.
+
+A worker that died is resumed where its driver knows how: the same session goes on, with what it has said and asked. Its
+log goes on too, and so do its open questions, but credentials were in its shim's memory and are asked for again.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from harness_nb.errors import HarnessError, NotResumableError
+from harness_nb.sessions.drivers import DRIVERS, Assignment, driver_named
+from harness_nb.sessions.launch import Launch, launch
+from harness_nb.sessions.shim.masker import Masker
+from harness_nb.sessions.shim.tree import boot_id, start_time
+from harness_nb.store.atomic import read_model, write_model
+from harness_nb.store.tokens import make_token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from harness_nb.protocol.records import SessionRecord
+    from harness_nb.store import Store
+
+
+def start(
+    store: Store,
+    session: SessionRecord,
+    assignment: Assignment,
+    *,
+    env: Mapping[str, str],
+    credentials: Mapping[str, str],
+    before_launch: Callable[[], object] | None,
+    actor: str | None,
+    door: str | None,
+) -> SessionRecord:
+    """Journal a session, leave its assignment and its token in its folder, and start its process.
+
+    Raises: CommandNotFoundError, WorkingFolderNotFoundError, ShimFailedError, UnknownWorkerError.
+    """
+    driver = driver_named(session.worker)
+    what = driver.start(assignment)
+    masker = Masker()
+    masker.add(dict(credentials))
+    # what was in the environment by choice is stored nowhere, so another process could not give it again
+    resumable = driver.resume(assignment) is not None and not env and not credentials
+    command = tuple(masker.mask(word) for word in what.argv)
+    new = session.replace(command=command, resumable=resumable, launcher=this_process())
+    store.sessions.create(new, actor=actor, door=door)
+    folder = store.layout.session(session.id)
+    known = assignment.replace(command=tuple(masker.mask(word) for word in assignment.command))
+    write_model(folder.assignment, known, durable=False)  # a machine that stops ends its reader too
+    if before_launch is not None:
+        before_launch()
+    order = Launch(what.argv, store.layout.root / session.working_dir, {**what.env, **env}, credentials)
+    try:
+        make_token(folder.token)
+        info = launch(store.layout, session.id, order)
+    except HarnessError as error:
+        store.sessions.end(session.id, state="failed", reason=masker.mask(str(error)))
+        raise
+    return _started(store, session.id, info)
+
+
+def start_again(store: Store, session_id: str) -> SessionRecord:
+    """Start the process of a session that died, where it was; of several processes that try, one does.
+
+    Where that cannot be, the session has failed.
+    """
+    with store.journal.write():
+        session = store.sessions.get(session_id)
+        if not session.live or session.died_at is None:
+            return session
+        _forget_life_before(store, session_id)
+        session = store.sessions.update(
+            session_id, "session_resumed",
+            died_at=None, lives=session.lives + 1, launcher=this_process(), launched_at=store.clock(),
+            **store.messages.waits_for(session_id),
+        )  # fmt: skip
+    try:
+        return _started(store, session_id, launch(store.layout, session_id, _order_to_resume(store, session)))
+    except (HarnessError, OSError) as error:
+        reason = f"it died and could not be resumed: {error}"
+        return store.sessions.end(session_id, state="failed", reason=reason) or store.sessions.get(session_id)
+
+
+def _forget_life_before(store: Store, session_id: str) -> None:
+    folder = store.layout.session(session_id)
+    for trace in (folder.shim, folder.exit):
+        trace.unlink(missing_ok=True)
+
+
+def _order_to_resume(store: Store, session: SessionRecord) -> Launch:
+    folder = store.layout.session(session.id)
+    what = driver_named(session.worker).resume(read_model(folder.assignment, Assignment))
+    if what is None:
+        raise NotResumableError(session.id, session.worker)
+    make_token(folder.token)
+    return Launch(what.argv, store.layout.root / session.working_dir, what.env)
+
+
+def can_be_resumed(store: Store, session: SessionRecord) -> bool:
+    """Say whether a session whose processes died may go on where it was, by its driver and the project's settings."""
+    if not session.resumable or not session.is_attempt or session.worker not in DRIVERS:
+        return False
+    try:
+        return session.lives <= store.config().max_retries
+    except HarnessError:  # settings that are just being edited
+        return True
+
+
+def this_process() -> dict[str, Any]:
+    """Say who starts a session, so that others can see whether that is still about to happen."""
+    return {"pid": os.getpid(), "startTime": start_time(os.getpid()), "bootId": boot_id()}
+
+
+def _started(store: Store, session_id: str, info: Mapping[str, Any]) -> SessionRecord:
+    with store.journal.write():
+        session = store.sessions.get(session_id)
+        changes: dict[str, Any] = {"started_at": session.started_at or store.clock()}
+        if info.get("unmasked"):
+            store.events.add("mask_refused", session_id=session_id, data={"names": info["unmasked"]})
+        if session.state == "initializing":
+            changes["state"] = "running"
+        return store.sessions.update(session_id, "session_started", **changes, pid=info.get("pid"))
