@@ -6,13 +6,14 @@ traceback names a file and a line. Decisions arrive in later blocks as ``HARNESS
 (``EX_TEMPFAIL``) failed in a way that another try may mend; any other failure is final, since running a half-done
 step again can do harm.
 
-What it says has ids that follow from the plan (``task_completed-2``), and a message with an id that is known is stored
-once. So one that died is resumed by starting it again: tasks that it completed are passed over, questions that it asked
-are found with their answers, and the task that it was at begins anew.
+What it says has ids that follow from the session and the place in its plan, and a message with an id that is known is
+stored once. So one that died is resumed by starting it again: tasks that it completed are passed over, questions that
+it asked are found with their answers, and the task that it was at begins anew.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import shutil
@@ -53,7 +54,7 @@ class Runbook:
         self.plan: Plan = assignment.plan
         self.env = dict(os.environ)
         self.number = 0
-        self.resumed = side.has_said("session_ready")
+        self.resumed = side.has_said(self._id("session_ready"))
         self._said: Counter[str] = Counter()
 
     def run(self) -> SessionResult:
@@ -76,7 +77,7 @@ class Runbook:
 
     def _greet(self) -> None:
         ready = {"workingDir": os.getcwd(), "capabilities": ["execute"]}  # noqa: PTH109
-        self.side.report("session_ready", ready, message_id="session_ready")
+        self.side.report("session_ready", ready, message_id=self._id("session_ready"))
         answer = self.side.assigned() or self.side.wait()
         if answer.type == "abort_task":
             raise self._abort(answer)
@@ -90,7 +91,7 @@ class Runbook:
                 self._credentials(need.service, need.env_vars, need.reason, need.context)
 
     def _do(self, task: Task) -> None:
-        done = self.side.has_said(f"task_completed-{self.number}")
+        done = self.side.has_said(self._id(f"task_completed-{self.number}"))
         self._heading(task, " · done before" if done else "")
         total = len(self.plan.tasks)
         self._report("task_started", total_tasks=total, task_name=task.name, plan_path=self.plan.path or "")
@@ -192,7 +193,11 @@ class Runbook:
         name = f"{kind}-{self.number}"
         self._said[name] += 1
         more = f"-{self._said[name]}" if self._said[name] > 1 else ""
-        return self.side.report(kind, {**common, **payload}, message_id=f"{name}{more}")
+        return self.side.report(kind, {**common, **payload}, message_id=self._id(f"{name}{more}"))
+
+    def _id(self, name: str) -> str:
+        """Return the id of a message: the same in each life of this session, and no other session's."""
+        return hashlib.sha256(f"{self.side.session_id}/{name}".encode()).hexdigest()[:16]
 
     def _result(self, **fields: Any) -> SessionResult:
         return SessionResult(
