@@ -76,8 +76,9 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the list of trusted projects and the folder of credentials of whoever runs the tests out of them."""
+    """Keep whoever runs the tests out of them: the trusted projects, the credentials; and runs in this process."""
     monkeypatch.setenv("HARNESS_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.setenv("HARNESS_DETACH", "0")  # what a test puts in place of something is in this process alone
     monkeypatch.delenv("HARNESS_CREDENTIALS_DIR", raising=False)
 
 

@@ -136,6 +136,7 @@ class _Drive:
                 params=order.params,
                 again=order.again or (order.sample and before is None),  # the sample shows the same each time
                 policies=[ACCEPT_ALL] if order.yes else (),
+                detach=False,  # whoever interrupts it at a terminal means it
             )
             if before is not None and before.id == run.id:
                 print(f"Going on with run {run.id}, which was left unfinished.", flush=True)  # noqa: T201

@@ -112,6 +112,12 @@ class CredentialProvider:
     def __repr__(self) -> str:
         return f"CredentialProvider({str(self.directory)!r})"
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the directory is all that another process needs to look up the same."""
+        own = type(self) is not CredentialProvider or self.use_environment
+        return not own and self.services == KNOWN_SERVICES
+
     def lookup(
         self,
         service: str,

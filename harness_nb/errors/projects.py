@@ -135,6 +135,34 @@ class SecondRunError(HarnessError):
         )
 
 
+class RunNotFoundError(HarnessError):
+    """There is no such run."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"There is no run {run_id} in this project.")
+
+
+class RunTakenOverError(HarnessError):
+    """Another process does this run now, so this one must not."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"Another process has taken over the run {run_id}; nothing more is done here.")
+
+
+class HolderFailedError(HarnessError):
+    """The process that is to do a run could not be started."""
+
+    def __init__(self, log: Path, reason: str) -> None:
+        super().__init__(f"The process that does the run could not be started ({reason}); see {log}.")
+
+
+class RunPausedError(HarnessError):
+    """A run has not ended and cannot go on by itself."""
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        super().__init__(f"Run {run_id} is paused: {reason} Its sessions are left alone; run() goes on with it.")
+
+
 class RunFailedError(HarnessError):
     """A run ended without all of its plans complete."""
 

@@ -22,9 +22,11 @@ from harness_nb.harness.arguments import (
     policies_of,
     states_of,
 )
+from harness_nb.harness.detached import TakeOver, is_detached, start_holder
 from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession, _patience, only
+from harness_nb.harness.leading import Leading
 from harness_nb.harness.lone_sessions import LoneSessions
-from harness_nb.harness.runs import options_of, prepare_run
+from harness_nb.harness.runs import enlist_run, join_run, options_of, prepare_run
 from harness_nb.harness.state import (
     open_project,
     publish_state,
@@ -42,7 +44,7 @@ from harness_nb.protocol.state import StateChange
 from harness_nb.sessions import Assignment, Output, driver_named, read_output
 from harness_nb.sessions.host import SessionHost
 from harness_nb.store import Store, require_project
-from harness_nb.store.locks import release
+from harness_nb.store.locks import is_held, release
 from harness_nb.store.settings import unknown_settings
 from harness_nb.store.trust import is_trusted, set_trusted
 from harness_nb.views.frames import Frames
@@ -58,7 +60,7 @@ if TYPE_CHECKING:
     from harness_nb.plans import Project
     from harness_nb.protocol.files import Policy
     from harness_nb.protocol.plans import Plan
-    from harness_nb.protocol.records import MessageRecord, RunOptions
+    from harness_nb.protocol.records import MessageRecord, RunOptions, RunRecord
     from harness_nb.protocol.state import ProjectState
     from harness_nb.sessions.host import Changes
     from harness_nb.views.picture import Plot
@@ -76,7 +78,8 @@ class AsyncHarness:
     ``policies`` answer what is asked here: by ``ask()``, by sessions that were started or are waited for here, and in
     runs. A run's own come before them, those of ``config.yaml`` after them. ``attended`` is whether somebody is there
     to be asked; without it, it is looked for at each call (see ``attendance``). ``judges`` is whether tries at plans
-    that belong to no run are judged here once they end; who only watches and answers leaves that to others.
+    that belong to no run are judged here once they end, and a detached run that lost its process is given another one;
+    who only watches and answers leaves that to others.
 
     Raises: ProjectNotFoundError, NotAFolderError, UnwritableFolderError, JournalDamagedError, UnusableArgumentError.
     """
@@ -120,6 +123,7 @@ class AsyncHarness:
         if self._judges:
             self._lone = LoneSessions(self.host, self.desk, self.answer_for)
             tasks.start_soon(self._lone.serve)
+            tasks.start_soon(TakeOver(self.store, self.host.changes, self.see_to).serve)
         return self
 
     async def _serve(self, *, task_status: TaskStatus[None]) -> None:
@@ -488,29 +492,58 @@ class AsyncHarness:
         params: Mapping[str, Any] | None = None,
         again: bool = False,
         policies: Sequence[Policy] = (),
+        detach: bool | None = None,
     ) -> AsyncRun:
         """Run the project's plans, or those named or given, and return a handle at once.
 
-        An unfinished run whose process died goes on. ``again`` does plans again that are complete. ``policies`` answer
-        before those of the harness and of ``config.yaml``; those without ``after`` leave it to whoever is there.
+        A process of its own does the run, so it goes on when this one is busy or gone; ``detach=False``, or
+        ``HARNESS_DETACH=0``, keeps it here, as checks that are functions of this process and credentials of a provider
+        of your own do by themselves. An unfinished run goes on, and one that goes on already is joined. ``again`` does
+        plans again that are complete. ``policies`` answer before those of the harness and of ``config.yaml``; those
+        without ``after`` leave it to whoever is there.
 
         Raises: UntrustedProjectError, SecondRunError, NoPlansError, UnknownPlanError, UnknownWorkerError,
-        UnusableArgumentError.
+        UnusableArgumentError, HolderFailedError.
         """
-        tasks = self._open
+        self.require_open()
+        detached = is_detached(asked=detach, bound=self.desk.tie)
         options = options_of(
             plans, worker=worker, max_parallel=max_parallel, params=params, again=again,
             policies=(*policies_of(policies), *self.answering.policies), attended=self.answering.notice(),
+            credentials_dir=self.desk.directory,
         )  # fmt: skip
         await anyio.to_thread.run_sync(require_project, self.store)
         await anyio.to_thread.run_sync(self._require_trust, options)
-        runner = await anyio.to_thread.run_sync(prepare_run, self.host, self.desk, options, self.door)
+        run = await self._join(options) or await (self._detach(options) if detached else self._lead(options))
         for text in await anyio.to_thread.run_sync(unknown_settings, self.store.layout):
             warnings.warn(text, errors.UnknownSettingWarning, stacklevel=2)
-        run = AsyncRun(self, runner)
-        tasks.start_soon(run.drive, self._let_go)
         self._run = run
         return run
+
+    async def _join(self, options: RunOptions) -> AsyncRun | None:
+        record = await self.announced(lambda: join_run(self.store, options, actor=self.actor, door=self.door))
+        return AsyncRun(self, record) if record is not None else None
+
+    async def _detach(self, options: RunOptions) -> AsyncRun:
+        record = await self.announced(lambda: enlist_run(self.store, options, actor=self.actor, door=self.door))
+        await anyio.to_thread.run_sync(self.see_to, record)
+        return AsyncRun(self, record)
+
+    async def _lead(self, options: RunOptions) -> AsyncRun:
+        runner = await anyio.to_thread.run_sync(
+            lambda: prepare_run(self.host, self.desk, options, actor=self.actor, door=self.door)
+        )
+        leading = Leading(runner)
+        self._open.start_soon(leading.drive, self.closed_by, self._let_go)
+        return AsyncRun(self, runner.record, leading)
+
+    def see_to(self, record: RunRecord) -> None:
+        """Start a process that does a run which has not ended, unless one does it already.
+
+        Raises: HolderFailedError.
+        """
+        if not is_held(self.store.layout.lease):
+            start_holder(self.store, record.id)
 
     @property
     def frames(self) -> Frames:
@@ -525,7 +558,11 @@ class AsyncHarness:
 
     @property
     def current_run(self) -> AsyncRun | None:
-        """The newest run of this harness."""
+        """The newest run of this harness, or the project's one that a process of its own is doing."""
+        if self._run is None or self._run.ended:
+            record = self.store.runs.unfinished()
+            if record is not None and record.detached and (self._run is None or self._run.id != record.id):
+                self._run = AsyncRun(self, record)
         return self._run
 
     def _require_trust(self, options: RunOptions) -> None:
@@ -557,9 +594,16 @@ class AsyncHarness:
             raise self.closed_by()
         return self._tasks
 
+    def require_open(self) -> None:
+        """Make sure that this harness is open.
+
+        Raises: HarnessClosedError, or what closed the harness.
+        """
+        self._open  # noqa: B018 — an error when it is closed
+
     @property
     def _host(self) -> SessionHost:
-        self._open  # noqa: B018 — an error when it is closed
+        self.require_open()
         return self.host
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from harness_nb.protocol.files import Policy
     from harness_nb.protocol.outcome import RunReport
     from harness_nb.protocol.plans import Plan
-    from harness_nb.protocol.records import MessageRecord, SessionRecord
+    from harness_nb.protocol.records import MessageRecord, RunRecord, SessionRecord
     from harness_nb.protocol.state import ProjectState, StateChange
     from harness_nb.sessions import Output
     from harness_nb.views.frames import Frames
@@ -181,9 +181,19 @@ class Run(_Awaitable["AsyncRun"], Displayed):
         return self._twin.report
 
     @property
+    def record(self) -> RunRecord:
+        """The run as the journal knows it now."""
+        return self._twin.record
+
+    @property
     def ended(self) -> bool:
         """Whether nothing more will happen."""
         return self._twin.ended
+
+    @property
+    def detached(self) -> bool:
+        """Whether a process of its own does the run, and not this kernel."""
+        return self._twin.detached
 
     def wait(self, timeout: float | None = None) -> RunReport:
         """Block until the run has ended, and return its report; an interrupt ends only the waiting.
@@ -520,14 +530,19 @@ class Harness(Displayed):
         params: Mapping[str, Any] | None = None,
         again: bool = False,
         policies: Sequence[Policy] = (),
+        detach: bool | None = None,
     ) -> Run:
         """Run the project's plans, or those named or given, and return a handle at once.
 
-        An unfinished run whose process died goes on. ``again`` does plans again that are complete. ``policies`` answer
-        before those of the harness and of ``config.yaml``; those without ``after`` leave it to whoever is there.
+        A process of its own does the run, so it goes on when this kernel is busy, restarted or gone, and ``run()`` or
+        ``current_run`` finds it again. ``detach=False``, or ``HARNESS_DETACH=0``, keeps it in this kernel, as checks
+        that are functions of this kernel and credentials of a provider of your own do by themselves: then it pauses
+        when the kernel goes, and the next ``run()`` goes on with it. ``again`` does plans again that are complete.
+        ``policies`` answer before those of the harness and of ``config.yaml``; those without ``after`` leave it to
+        whoever is there.
 
         Raises: UntrustedProjectError, SecondRunError, NoPlansError, UnknownPlanError, UnknownWorkerError,
-        UnusableArgumentError.
+        UnusableArgumentError, HolderFailedError.
         """
         twin: AsyncRun = _call(
             self._twin.run,
@@ -537,8 +552,15 @@ class Harness(Displayed):
             params=params,
             again=again,
             policies=policies,
+            detach=detach,
         )
         return Run(twin)
+
+    @property
+    def current_run(self) -> Run | None:
+        """The newest run of this kernel, or the project's one that a process of its own is doing, or None."""
+        twin = self._twin.current_run
+        return Run(twin) if twin is not None else None
 
     @property
     def frames(self) -> Frames:

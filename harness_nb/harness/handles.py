@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import base64
+import threading
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
 
+from harness_nb.errors import RunPausedError
+from harness_nb.harness.runs import project_of
 from harness_nb.orchestrator import answers
 from harness_nb.orchestrator.policies import rules_of_run
+from harness_nb.protocol.outcome import RunReport
 from harness_nb.sessions import Output, ask_shim, read_output
 from harness_nb.views.questions import question_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from harness_nb.harness.asynchronous import AsyncHarness
+    from harness_nb.harness.leading import Leading
     from harness_nb.orchestrator.policies import Rules
-    from harness_nb.orchestrator.run import Runner
     from harness_nb.plans import Project
-    from harness_nb.protocol.outcome import RunReport
-    from harness_nb.protocol.records import MessageRecord, SessionRecord
+    from harness_nb.protocol.outcome import PlanOutcome
+    from harness_nb.protocol.records import MessageRecord, RunRecord, SessionRecord
     from harness_nb.sessions.host import Changes
     from harness_nb.views.picture import Plot
 
@@ -177,106 +182,150 @@ class AsyncQuestion:
 
 
 class AsyncRun:
-    """A run of the project's plans. Awaiting it waits for its end; letting go of it stops nothing."""
+    """A run of the project's plans. Awaiting it waits for its end; letting go of it stops nothing.
 
-    def __init__(self, harness: AsyncHarness, runner: Runner) -> None:
+    All of it is read from the journal, since another process may do the run; ``leading`` is there where this one does.
+    """
+
+    def __init__(self, harness: AsyncHarness, record: RunRecord, leading: Leading | None = None) -> None:
         self.harness = harness
-        self._runner = runner
-        self._ended = anyio.Event()
-        self._error: BaseException | None = None
-        self.id = runner.record.id
+        self.id = record.id
+        self._record = record
+        self._leading = leading
+        self._looking = threading.Lock()
+        self._version = 0
+        self._outcomes: dict[str, tuple[PlanOutcome, bool]] = {}
+
+    @property
+    def record(self) -> RunRecord:
+        """The run as the journal knows it now."""
+        if self._record.ended_at is None:
+            self._record = self.harness.store.runs.get(self.id)
+        return self._record
+
+    @property
+    def detached(self) -> bool:
+        """Whether a process of its own does the run."""
+        return self._leading is None
 
     @property
     def report(self) -> RunReport:
         """Where each plan stands; final once the run has ended."""
-        return self._runner.report
+        record = self.record
+        if record.report is not None:
+            return RunReport.model_validate(record.report)
+        return RunReport(
+            run_id=self.id,
+            state=record.state,
+            passed=False,
+            plans=tuple(one for one, selected in self._look().values() if selected),
+            phases=record.phases,
+            started_at=record.created_at,
+            completed_at=record.ended_at,
+        )
 
     @property
+    def outcomes(self) -> list[PlanOutcome]:
+        """Where each plan of the project stands, also those that the run is not about."""
+        return [one for one, _ in self._look().values()]
+
+    def _look(self) -> dict[str, tuple[PlanOutcome, bool]]:
+        with self._looking:
+            self._version, news = self.harness.store.runs.plans(self.id, self._version)
+            if news:
+                self._outcomes = self._outcomes | {one.plan_id: (one, selected) for one, selected in news}
+            return self._outcomes
+
+    @cached_property
     def project(self) -> Project:
-        """The plans as this run read them, and their graph."""
-        return self._runner.project
+        """The plans as they were when this handle first read them, and their graph."""
+        return project_of(self.harness.store, self._record.options)
 
     @property
     def rules(self) -> Rules:
         """Who answers what is asked here."""
-        return rules_of_run(self._runner.record.options, self._runner.config)
+        return rules_of_run(self.record.options, self.harness.store.config())
 
     @property
     def changes(self) -> Changes:
         """What wakes whoever shows this run."""
-        return self._runner.changes
+        return self.harness.host.changes
 
     @property
     def ended(self) -> bool:
         """Whether nothing more will happen."""
-        return self._ended.is_set()
+        return self.record.state != "running" if self._leading is None else self._leading.ended.is_set()
 
     async def wait(self, timeout: float | None = None) -> RunReport:
         """Wait for the run's end and return its report.
 
         Raises: TimeoutError, and UnansweredQuestionError where nobody is there and no policy answers what is asked:
-        the run goes on; HarnessClosedError when the harness was closed meanwhile.
+        the run goes on; HarnessClosedError when the harness was closed meanwhile; RunPausedError where the run has not
+        ended and nothing can go on with it.
         """
-        if not self.ended:
-            here = self.harness.answering.notice()
-            alone = (self._runner.record.options.attended if here is None else here) is False
+        here = self.harness.answering.notice()
+        if not await anyio.to_thread.run_sync(self._has_ended):
+            alone = (self._record.options.attended if here is None else here) is False
             with _patience(timeout, f"run {self.id} goes on"):
-                await (self._end_or_question() if alone else self._ended.wait())
-        if self._error is not None:
-            raise self._error
-        return self.report
+                await self._end(alone=alone)
+        return await anyio.to_thread.run_sync(lambda: self.report)
 
-    async def _end_or_question(self) -> None:
+    async def _end(self, *, alone: bool) -> None:
         """Wait for the end, and look at what is open each time that something changed."""
-        changes = self.harness.host.changes
-        while not self.ended:
-            changed = changes.next
-            await anyio.to_thread.run_sync(self._require_answers)
-            if not self.ended:
-                await changed.wait()
+        while True:
+            changed = self.harness.host.changes.next
+            if await anyio.to_thread.run_sync(self._has_ended):
+                return
+            if self._leading is None:
+                self.harness.require_open()
+            if alone:
+                await anyio.to_thread.run_sync(self._require_answers)
+            await changed.wait()
+
+    def _has_ended(self) -> bool:
+        if self._leading is not None:
+            if self._leading.error is not None:
+                raise self._leading.error
+            return self._leading.ended.is_set()
+        record = self.record
+        if record.ended_at is None and record.trouble is not None:
+            raise RunPausedError(self.id, record.trouble)
+        return record.ended_at is not None
 
     def _require_answers(self) -> None:
         pending = self.harness.store.messages.pending()
         self.harness.answering.require_answers(one for one in pending if self.carries(one.session_id))
 
     def carries(self, session_id: str) -> bool:
-        """Whether a session is of this run."""
-        return self._runner.carries(session_id)
+        """Whether a session is of this run: it began here, or was adopted as the attempt at one of its plans."""
+        if any(one.session_id == session_id for one, _ in self._look().values()):
+            return True
+        return self.harness.store.sessions.get(session_id).run_id == self.id
 
     def __await__(self) -> Generator[Any, None, RunReport]:
         return self.wait().__await__()
 
     async def stop(self) -> RunReport:
-        """End the run's sessions, start nothing more, and return the report."""
-        await self._runner.stop()
+        """End the run's sessions, start nothing more, and return the report; whatever process does the run."""
+        harness = self.harness
+        asked = await harness.announced(
+            lambda: harness.store.runs.ask_to_stop(self.id, actor=harness.actor, door=harness.door)
+        )
+        if asked.ended_at is None and self._leading is None:
+            await anyio.to_thread.run_sync(harness.see_to, asked)
         return await self.wait()
 
     async def graph(self) -> Plot:
         """Return the plan graph as it stands in this run."""
         from harness_nb.harness.plots import graph_of_run  # drawing is not for every import
 
-        return await anyio.to_thread.run_sync(graph_of_run, self._runner)
+        return await anyio.to_thread.run_sync(graph_of_run, self)
 
     async def gantt(self) -> Plot:
         """Return when each plan was queued, ran, waited for a person and was verified, until now or the run's end."""
         from harness_nb.harness.plots import gantt_of_run
 
-        return await anyio.to_thread.run_sync(gantt_of_run, self._runner)
-
-    async def drive(self, on_end: Callable[[], None]) -> None:
-        """Do the run; for the harness that made it."""
-        try:
-            await self._runner.run()
-        except Exception as error:
-            self._error = only(error)
-        except BaseException:
-            self._error = self.harness.closed_by()
-            raise
-        finally:
-            on_end()
-            self._ended.set()
-            self._runner.changes.happened()
-            self.harness.host.changes.happened()
+        return await anyio.to_thread.run_sync(gantt_of_run, self)
 
     def __repr__(self) -> str:
         return f"<run {self.id}: {self.report.headline}>"

@@ -11,7 +11,7 @@ from harness_nb.views.graph import graph_plot
 from harness_nb.views.snapshot import plan_lines
 
 if TYPE_CHECKING:
-    from harness_nb.orchestrator.run import Runner
+    from harness_nb.harness.handles import AsyncRun
     from harness_nb.store import Store
     from harness_nb.views.picture import Plot
 
@@ -23,12 +23,12 @@ def graph_of_project(store: Store) -> Plot:
     return graph_plot(project, plan_lines(store, outcomes))
 
 
-def graph_of_run(runner: Runner) -> Plot:
+def graph_of_run(run: AsyncRun) -> Plot:
     """Return the plan graph as a run has it: its plans, and the others of their project."""
-    outcomes = [one.outcome() for one in list(runner.plans.values())]
-    return graph_plot(runner.project, plan_lines(runner.store, outcomes))
+    return graph_plot(run.project, plan_lines(run.harness.store, run.outcomes))
 
 
-def gantt_of_run(runner: Runner) -> Plot:
+def gantt_of_run(run: AsyncRun) -> Plot:
     """Return the Gantt of a run, until now or its end."""
-    return gantt_plot(runner.store, runner.record, runner.project, runner.store.clock())
+    store = run.harness.store
+    return gantt_plot(store, run.record, run.project, store.clock())

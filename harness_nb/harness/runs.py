@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from harness_nb import errors
+from harness_nb.credentials import CredentialProvider
 from harness_nb.harness.arguments import max_parallel_of, params_of, plans_of, policies_of
 from harness_nb.harness.state import open_project
 from harness_nb.orchestrator import Runner
 from harness_nb.plans import Project, build_graph
 from harness_nb.protocol.base import format_timestamp
+from harness_nb.protocol.outcome import PlanOutcome
 from harness_nb.protocol.plans import Plan
 from harness_nb.protocol.records import RunOptions
 from harness_nb.sessions import driver_named
-from harness_nb.store.locks import acquire, note_of, release
+from harness_nb.store.locks import acquire, is_held, note_of, release
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from harness_nb.orchestrator import Desk
     from harness_nb.protocol.files import Policy
+    from harness_nb.protocol.records import RunRecord
     from harness_nb.sessions.host import SessionHost
     from harness_nb.store import Store
+
+LETTING_GO = 10.0
+"""Seconds that the process of a run that has ended is given to let go of the lease."""
 
 
 def options_of(
@@ -34,6 +41,7 @@ def options_of(
     again: bool,
     policies: Sequence[Policy],
     attended: bool | None = None,
+    credentials_dir: str | None = None,
 ) -> RunOptions:
     """Return a run's options as they are stored.
 
@@ -51,39 +59,117 @@ def options_of(
         policies=policies_of(policies),
         attended=attended,
         inline_plans=tuple(one.to_wire() for one in chosen or () if isinstance(one, Plan)),
+        credentials_dir=credentials_dir,
     )
 
 
-def prepare_run(host: SessionHost, desk: Desk, options: RunOptions, door: str) -> Runner:
+def prepare_run(host: SessionHost, desk: Desk, options: RunOptions, *, actor: str, door: str) -> Runner:
     """Take the project's lease and return what does the run: a new one, or the unfinished one that is meant.
 
     Raises: SecondRunError, NoPlansError, UnknownPlanError, UnknownWorkerError, UnreadableFileError.
     """
     store = host.store
-    lease = store.layout.lease
-    note = {"door": door, "pid": os.getpid(), "since": format_timestamp(store.clock())}
-    if not acquire(lease, note):
-        raise errors.SecondRunError(store.layout.root, note_of(lease))
+    take_lease(store, door)
     try:
-        project = _project_of(store, options)
-        if (configured := store.config().worker) is not None:
-            driver_named(configured)
-        exact = _exact(options, project)
-        record = store.runs.unfinished()
-        if record is not None and _goes_on(record.options, exact):
-            record = record.replace(options=_with_news(record.options, exact))
-        else:
-            if record is not None:
-                store.runs.end(record.id, "stopped")
-            store.write_default_config()
-            record = store.runs.create(f"run-{store.new_id()[:8]}", exact)
-        return Runner(host, desk, project, record)
+        record, project = _enlist(store, options, detached=False, actor=actor, door=door)
+        return Runner(host, desk, project, store.runs.lead(record.id, door=door))
     except BaseException:
-        release(lease)
+        release(store.layout.lease)
         raise
 
 
-def _project_of(store: Store, options: RunOptions) -> Project:
+def enlist_run(store: Store, options: RunOptions, *, actor: str, door: str) -> RunRecord:
+    """Write down a run for a process of its own: a new one, or the unfinished one that is meant.
+
+    Raises: SecondRunError, NoPlansError, UnknownPlanError, UnknownWorkerError, UnreadableFileError.
+    """
+    take_lease(store, door)
+    try:
+        return _enlist(store, options, detached=True, actor=actor, door=door)[0]
+    finally:
+        release(store.layout.lease)
+
+
+def join_run(store: Store, options: RunOptions, *, actor: str, door: str) -> RunRecord | None:
+    """Return the run that is meant if a process of its own is doing it; how it goes on may be changed by that.
+
+    Raises: NoPlansError, UnknownPlanError, UnreadableFileError.
+    """
+    record = store.runs.unfinished()
+    if record is None or not record.detached or record.stopping or not is_held(store.layout.lease):
+        return None
+    exact = _exact(options, project_of(store, options))
+    if not _goes_on(record.options, exact):
+        return None
+    news = _with_news(record.options, exact)
+    if news == record.options:
+        return record
+    return store.runs.change_options(record.id, news, detached=True, actor=actor, door=door)
+
+
+def take_up_run(host: SessionHost, desk: Desk, run_id: str, *, door: str) -> Runner | None:
+    """Take the project's lease and return what does a run; None where another process is at it, or it has ended.
+
+    Raises: RunNotFoundError, NoPlansError, UnreadableFileError.
+    """
+    store = host.store
+    if not acquire(store.layout.lease, _note(store, door)):
+        return None
+    try:
+        record = store.runs.get(run_id)
+        if record.state == "running":
+            record = store.runs.lead(run_id, door=door)
+            if record.options.credentials_dir is not None:
+                desk.use(CredentialProvider(record.options.credentials_dir))
+            return Runner(host, desk, project_of(store, record.options), record)
+    except BaseException:
+        release(store.layout.lease)
+        raise
+    release(store.layout.lease)
+    return None
+
+
+def take_lease(store: Store, door: str) -> None:
+    """Become the one that may do a run; whoever has only just ended one is given time to go.
+
+    Raises: SecondRunError.
+    """
+    lease, until = store.layout.lease, time.monotonic() + LETTING_GO
+    while not acquire(lease, _note(store, door)):
+        if store.runs.unfinished() is not None or time.monotonic() > until:
+            raise errors.SecondRunError(store.layout.root, note_of(lease))
+        time.sleep(0.02)
+
+
+def _note(store: Store, door: str) -> dict[str, Any]:
+    return {"door": door, "pid": os.getpid(), "since": format_timestamp(store.clock())}
+
+
+def _enlist(store: Store, options: RunOptions, *, detached: bool, actor: str, door: str) -> tuple[RunRecord, Project]:
+    project = project_of(store, options)
+    if (configured := store.config().worker) is not None:
+        driver_named(configured)
+    exact = _exact(options, project)
+    record = store.runs.unfinished()
+    if record is not None and not record.stopping and _goes_on(record.options, exact):
+        news = _with_news(record.options, exact)
+        return store.runs.change_options(record.id, news, detached=detached, actor=actor, door=door), project
+    if record is not None:
+        store.runs.end(record.id, "stopped")
+    store.write_default_config()
+    name = f"run-{store.new_id()[:8]}"
+    record = store.runs.create(name, exact, detached=detached, actor=actor, door=door)
+    chosen = None if exact.inline_plans else exact.plans  # so that it can be drawn before anybody does it
+    first = [(PlanOutcome(plan_id=one.id, title=one.title, phase=one.phase), one.id) for one in project.plans]
+    store.runs.show(name, [(outcome, chosen is None or plan_id in chosen) for outcome, plan_id in first])
+    return record, project
+
+
+def project_of(store: Store, options: RunOptions) -> Project:
+    """Return the plans that a run is about, and their graph.
+
+    Raises: NoPlansError, UnknownPlanError, UnreadableFileError.
+    """
     if options.inline_plans:
         plans = tuple(Plan.model_validate(one) for one in options.inline_plans)
         return Project(root=store.layout.root, plans=plans, graph=build_graph(plans))
@@ -123,4 +209,5 @@ def _with_news(earlier: RunOptions, now: RunOptions) -> RunOptions:
         max_parallel=now.max_parallel or earlier.max_parallel,
         policies=now.policies or earlier.policies,
         attended=earlier.attended if now.attended is None else now.attended,
+        credentials_dir=now.credentials_dir or earlier.credentials_dir,
     )

@@ -56,6 +56,18 @@ class Desk:
         folder = self.store.config().credentials_dir
         return CredentialProvider(self.store.layout.root / os.path.expanduser(folder) if folder else None)  # noqa: PTH111
 
+    @property
+    def tie(self) -> str | None:
+        """Why what is looked up here can be looked up in this process alone, or None."""
+        if self._provider is None or self._provider.is_plain:
+            return None
+        return "its credentials come from a provider that only this process has"
+
+    @property
+    def directory(self) -> str | None:
+        """Where another process is to look up, too: None where the settings say that."""
+        return None if self._provider is None else os.fspath(self._provider.directory)
+
     def use(self, provider: CredentialProvider) -> None:
         """Look credentials up there from now on."""
         self._provider = provider

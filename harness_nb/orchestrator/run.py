@@ -5,7 +5,11 @@ unjudged are judged, and what a plan's attempts say decides where it stands. So 
 the same attempts when ``run()`` is called again.
 
 Each plan is carried by a task of its own, and the check of a phase by another: whatever goes wrong there, also what
-nobody foresaw, fails that plan or that phase and leaves the others alone.
+nobody foresaw, fails that plan or that phase and leaves the others alone. Only when another process has taken the run
+over does all of it end at once, and nothing is written any more.
+
+Where the plans stand is in the journal after every step, and what is wanted of the run is read there: whoever watches
+it or stops it may be another process.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from harness_nb.errors import HarnessError
+from harness_nb.errors import HarnessError, JournalBusyError, RunTakenOverError
 from harness_nb.orchestrator.answering import PolicyAnswers
 from harness_nb.orchestrator.attempts import next_attempt, task_message
 from harness_nb.orchestrator.judging import Judge
@@ -27,7 +31,6 @@ from harness_nb.orchestrator.scheduler import Decision, Gate, Limits, PlanFacts,
 from harness_nb.orchestrator.verdicts import Verdicts, say
 from harness_nb.protocol.outcome import RunReport
 from harness_nb.sessions import Assignment, result_of
-from harness_nb.sessions.host import Changes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -35,17 +38,18 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from harness_nb.orchestrator.desk import Desk
+    from harness_nb.orchestrator.policies import Rules
     from harness_nb.plans.project import Project
     from harness_nb.protocol.records import RunRecord, RunState, SessionRecord
     from harness_nb.protocol.report import Report
     from harness_nb.sessions.host import SessionHost
 
+LOOK_AGAIN = 0.2
+"""Seconds until the next look at what is wanted of a run while another program keeps the journal locked."""
+
 
 class Runner:
-    """One run of a project's plans, from now until nothing more can be done.
-
-    ``changes`` wakes whoever shows the run, after every step.
-    """
+    """One run of a project's plans, from now until nothing more can be done; ``record`` is as its leader has it."""
 
     def __init__(self, host: SessionHost, desk: Desk, project: Project, record: RunRecord) -> None:
         self.host = host
@@ -54,23 +58,18 @@ class Runner:
         self.project = project
         self.record = record
         self.config = self.store.config()
-        self.stopping = False
+        self.stopping = record.stopping
         self.plans: dict[str, PlanProgress] = {}
         self.phases: dict[str, Report] = {}
         self._gates: dict[str, Gate] = {}
         self._judge = Judge(host, desk, project, record.id)
         self._verdicts = Verdicts(host, self._judge, self.config, record.id)
         self._publisher = Publisher(self.store, project)
-        self.changes = Changes()
+        self._shown: dict[str, object] = {}
         self._moved = anyio.Event()
         self._tasks: TaskGroup | None = None
         self._judging: set[anyio.CancelScope] = set()
         self._unpublished: str | None = None
-
-    @property
-    def report(self) -> RunReport:
-        """How the run stands now; it has passed or failed only once it has ended."""
-        return self._report(self.record.state)
 
     def _report(self, state: str) -> RunReport:
         return RunReport(
@@ -80,27 +79,51 @@ class Runner:
             plans=tuple(one.outcome() for one in self.plans.values() if one.selected),
             phases=dict(self.phases),
             started_at=self.record.created_at,
-            completed_at=self.record.ended_at,
+            completed_at=self.store.clock(),
         )
 
     async def run(self) -> RunReport:
-        """Run until nothing more can be done, and return the report."""
+        """Run until nothing more can be done, and return the report.
+
+        Raises: RunTakenOverError when another process does the run now.
+        """
+        self.store.runs.act_as(self.record)
         await anyio.to_thread.run_sync(self._take_up)
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
+            tasks.start_soon(self._heed)
             for progress in self.plans.values():
                 if progress.state == "running":
                     tasks.start_soon(self._carry, progress, self._see_through)
-            rules = rules_of_run(self.record.options, self.config)
-            tasks.start_soon(PolicyAnswers(self.host, self.desk, lambda: rules, self.carries).serve)
+            tasks.start_soon(PolicyAnswers(self.host, self.desk, self._rules, self.carries).serve)
             await self._steer()
             tasks.cancel_scope.cancel()
-        state = self._end_state()
-        report = self._report(state).to_wire()
-        self.record = await anyio.to_thread.run_sync(self.store.runs.end, self.record.id, state, report)
         await self._publish()
+        report = self._report(self._end_state())
+        await anyio.to_thread.run_sync(self.store.runs.end, self.record.id, report.state, report.to_wire())
         await self.host.announce()
-        return self.report
+        return report
+
+    def _rules(self) -> Rules:
+        return rules_of_run(self.record.options, self.config)
+
+    async def _heed(self) -> None:
+        """Do what others want of the run: to stop, or to go on by other rules."""
+        while True:
+            changed = self.host.changes.next
+            try:
+                now = await anyio.to_thread.run_sync(self.store.runs.get, self.record.id)
+            except JournalBusyError:
+                await anyio.sleep(LOOK_AGAIN)
+                continue
+            if now.generation != self.record.generation:
+                raise RunTakenOverError(now.id)
+            news, self.record = now.options != self.record.options, now
+            if now.stopping and not self.stopping:
+                await self.stop()
+            elif news:
+                self._move()
+            await changed.wait()
 
     def carries(self, session_id: str) -> bool:
         """Whether a session is of this run: it began here, or was adopted as the attempt at one of its plans."""
@@ -215,14 +238,33 @@ class Runner:
         moved.set()
 
     async def _publish(self) -> None:
-        """Show where everything stands; a view that cannot be written stops no work."""
-        self.changes.happened()
+        """Show where everything stands; a view that cannot be written stops no work.
+
+        Raises: RunTakenOverError.
+        """
         try:
+            await anyio.to_thread.run_sync(self._show)
             await anyio.to_thread.run_sync(self._publisher.publish, self.plans)
+        except RunTakenOverError:
+            raise
         except (HarnessError, OSError) as error:
             if self._unpublished != str(error):
                 self._unpublished = str(error)
                 await self._say("publishing_failed", str(error))
+
+    def _show(self) -> None:
+        """Keep in the journal what has changed of the plans and phases."""
+        self.store.runs.require_lead()
+        marks = {name: one.mark for name, one in self.plans.items()}
+        changed = [name for name, mark in marks.items() if self._shown.get(name) != mark]
+        phases = tuple(sorted(self.phases))
+        if not changed and self._shown.get("") == phases:
+            return
+        news = [(self.plans[name].outcome(), self.plans[name].selected) for name in changed]
+        reports = {name: report.to_wire() for name, report in self.phases.items()}
+        self.store.runs.show(self.record.id, news, reports if self._shown.get("") != phases else None)
+        self._shown |= {name: marks[name] for name in changed} | {"": phases}
+        self.store.ring()
 
     async def _say(self, kind: str, reason: str, plan_id: str | None = None, **data: object) -> None:
         await anyio.to_thread.run_sync(lambda: say(self.store, kind, reason, self.record.id, plan_id, **data))
@@ -253,6 +295,8 @@ class Runner:
         """Take a step with a plan; what goes wrong fails this plan and no other."""
         try:
             await step(progress)
+        except RunTakenOverError:
+            raise
         except Exception as error:
             foreseen = isinstance(error, HarnessError | OSError)
             reason = str(error) if foreseen else f"{type(error).__name__}: {error}"
@@ -358,6 +402,8 @@ class Runner:
             if scope.cancelled_caught:
                 self._gates[phase] = "due"
                 return
+        except RunTakenOverError:
+            raise
         except Exception as error:
             report = self._judge.unchecked(phase, error)
         try:

@@ -25,7 +25,7 @@ class SessionRecord(WireModel):
 
     ``revision`` grows with every change; ``exit_code`` is negative for a signal; ``verdict`` is what
     verification said of the attempt (``None``: nothing yet). ``lives`` counts how often its process was started, and
-    ``died_at`` says that it is not there at the moment and will be started again; ``launcher`` is who starts it.
+    ``died_at`` says that it is not there at the moment and will be started again; ``launcher`` is who is starting it.
     """
 
     id: str
@@ -153,7 +153,7 @@ class RunOptions(WireModel):
     """What a run was asked to do; stored, so that another process can go on with it.
 
     ``attended`` is whether somebody is there to be asked (None: unknown); ``policies`` are the run's own, then those of
-    the harness that began it.
+    the harness that began it. ``credentials_dir`` is where values are looked up, if not where the settings say.
     """
 
     plans: tuple[str, ...] | None = None
@@ -164,10 +164,15 @@ class RunOptions(WireModel):
     policies: tuple[Policy, ...] = ()
     attended: bool | None = None
     inline_plans: tuple[dict[str, Any], ...] = ()
+    credentials_dir: str | None = None
 
 
 class RunRecord(WireModel):
-    """One call of ``run()`` and how it went."""
+    """One call of ``run()`` and how it went.
+
+    ``generation`` counts who did it so far; ``detached`` is whether a process of its own does it; ``stopping`` that
+    somebody asked for its end, and ``trouble`` why it cannot go on by itself. ``phases`` are the reports of phases.
+    """
 
     id: str
     state: RunState | str = "running"
@@ -175,6 +180,11 @@ class RunRecord(WireModel):
     created_at: Timestamp
     ended_at: Timestamp | None = None
     report: dict[str, Any] | None = None
+    generation: int = 0
+    detached: bool = False
+    stopping: bool = False
+    trouble: str | None = None
+    phases: dict[str, Any] = Field(default_factory=dict)
 
 
 def _who(actor: str | None, door: str | None) -> str:

@@ -104,7 +104,8 @@ def _goes_on(store: Store, session: SessionRecord) -> bool:
     """Say whether a session's shim lives, or is about to: its launcher is at it, or has only just gone."""
     if is_alive(store, session.id):
         return True
-    if store.layout.session(session.id).shim.exists():
+    launching = session.launcher is not None or session.state == "initializing"
+    if not launching or store.layout.session(session.id).shim.exists():
         return False
     since = (store.clock() - (session.launched_at or session.created_at)).total_seconds()
     return abs(since) < LAUNCH_PATIENCE or (session.launcher is not None and runs(session.launcher))

@@ -118,7 +118,7 @@ def this_process() -> dict[str, Any]:
 def _started(store: Store, session_id: str, info: Mapping[str, Any]) -> SessionRecord:
     with store.journal.write():
         session = store.sessions.get(session_id)
-        changes: dict[str, Any] = {"started_at": session.started_at or store.clock()}
+        changes: dict[str, Any] = {"started_at": session.started_at or store.clock(), "launcher": None}
         if info.get("unmasked"):
             store.events.add("mask_refused", session_id=session_id, data={"names": info["unmasked"]})
         if session.state == "initializing":

@@ -24,7 +24,7 @@ from harness_nb.store.layout import state_folder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT = 10.0
 NETWORK_FILE_SYSTEMS = frozenset({
     "9p", "afs", "beegfs", "ceph", "cifs", "davfs", "fuse.davfs2", "fuse.gcsfuse", "fuse.glusterfs", "fuse.rclone",
@@ -37,12 +37,16 @@ _ESCAPED = re.compile(rb"\\([0-3][0-7]{2})")
 
 
 class Journal:
-    """A connection to the journal, safe to use from several threads of one process."""
+    """A connection to the journal, safe to use from several threads of one process.
+
+    ``guard`` is called inside of each change before anything else, and by an error keeps it from happening.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
         self._afterwards: list[Callable[[], object]] = []
+        self.guard: Callable[[sqlite3.Connection], object] = lambda _: None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(
@@ -104,7 +108,8 @@ class Journal:
 
         Nests: what an inner block did is kept with the outer one, and undone alone when the inner one raises.
 
-        Raises: JournalBusyError, JournalDamagedError.
+        Raises: JournalBusyError, JournalDamagedError; RunTakenOverError for a task that does a run which another one
+        has taken over.
         """
         due: list[Callable[[], object]] = []
         with self._lock:
@@ -113,6 +118,8 @@ class Journal:
                 nested = self._connection.in_transaction
                 self._connection.execute("SAVEPOINT inner" if nested else "BEGIN IMMEDIATE")
                 try:
+                    if not nested:
+                        self.guard(self._connection)
                     yield self._connection
                     self._connection.execute("RELEASE inner" if nested else "COMMIT")
                 except BaseException:

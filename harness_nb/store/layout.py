@@ -170,6 +170,11 @@ class Layout:
         return self.folder / "lease.lock"
 
     @property
+    def holder_log(self) -> Path:
+        """What the processes of detached runs said when they could not go on."""
+        return self.folder / "holder.log"
+
+    @property
     def views_lock(self) -> Path:
         """The lock of whoever writes views and the roadmap in this moment."""
         return self.folder / "views.lock"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import secrets
 import warnings
@@ -12,9 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from harness_nb.errors import JournalGoneError, ProjectNotFoundError
-from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.files import ActiveFile, ActiveFiles, DependencyGraph
-from harness_nb.protocol.records import RunOptions, RunRecord
 from harness_nb.store.atomic import write_model
 from harness_nb.store.bell import ring
 from harness_nb.store.events import Events
@@ -22,6 +19,7 @@ from harness_nb.store.journal import Journal, journal_location
 from harness_nb.store.layout import Layout
 from harness_nb.store.messages import Messages
 from harness_nb.store.questions import Questions
+from harness_nb.store.runs import Runs
 from harness_nb.store.sessions import Sessions
 from harness_nb.store.settings import read_config, write_default_config
 
@@ -70,7 +68,7 @@ class Store:
             self.journal, self.layout, self.messages, self.sessions, self.events,
             clock=clock, new_id=new_id, ring=self.ring,
         )  # fmt: skip
-        self.runs = Runs(self.journal, self.events, clock)
+        self.runs = Runs(self.journal, self.events, clock, ring=self.ring)
 
     def config(self) -> Config:
         """Return the project's settings as they are on disk now.
@@ -88,12 +86,15 @@ class Store:
         """Hold the lock under which views and the roadmap are read, changed and written; it does not nest.
 
         Other threads and processes wait for as long as it takes.
+
+        Raises: RunTakenOverError for a task that does a run which another one has taken over.
         """
         # Not the journal's write lock: the disk is awaited inside, and workers must be able to report meanwhile.
         descriptor = os.open(self.layout.views_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # unlike ``lockf`` it also keeps threads of one process apart
             try:
+                self.runs.require_lead()
                 yield
             finally:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child that was forked meanwhile has the descriptor, too
@@ -127,53 +128,3 @@ def require_project(store: Store) -> None:
         raise ProjectNotFoundError(store.layout.root)
     if not store.layout.folder.is_dir() or store.journal.is_gone:
         raise JournalGoneError(store.layout.root)
-
-
-class Runs:
-    """Runs in the journal, so that another process can go on with one."""
-
-    def __init__(self, journal: Journal, events: Events, clock: Callable[[], datetime]) -> None:
-        self._journal = journal
-        self._events = events
-        self._clock = clock
-
-    def create(self, run_id: str, options: RunOptions) -> RunRecord:
-        """Add a run."""
-        record = RunRecord(id=run_id, options=options, created_at=self._clock())
-        with self._journal.write() as connection:
-            connection.execute(
-                "INSERT INTO runs (id, state, created_at, data) VALUES (?, ?, ?, ?)",
-                (run_id, record.state, format_timestamp(record.created_at), record.model_dump_json(exclude_none=True)),
-            )
-            self._events.add("run_started", run_id=run_id)
-        return record
-
-    def end(self, run_id: str, state: str, report: dict[str, object] | None = None) -> RunRecord:
-        """Write down how a run ended."""
-        with self._journal.write() as connection:
-            rows = connection.execute("SELECT data FROM runs WHERE id = ?", (run_id,)).fetchall()
-            old = RunRecord.model_validate(json.loads(rows[0]["data"]))
-            record = old.replace(state=state, ended_at=self._clock(), report=report)
-            connection.execute(
-                "UPDATE runs SET state = ?, data = ? WHERE id = ?",
-                (state, record.model_dump_json(exclude_none=True), run_id),
-            )
-            self._events.add("run_ended", run_id=run_id, data={"state": state})
-        return record
-
-    def select(self) -> list[RunRecord]:
-        """Return all runs, oldest first."""
-        rows = self._journal.read("SELECT data FROM runs ORDER BY created_at, rowid")
-        return [RunRecord.model_validate(json.loads(row["data"])) for row in rows]
-
-    def newest(self) -> RunRecord | None:
-        """Return the run that began last, or None."""
-        rows = self._journal.read("SELECT data FROM runs ORDER BY created_at DESC, rowid DESC LIMIT 1")
-        return RunRecord.model_validate(json.loads(rows[0]["data"])) if rows else None
-
-    def unfinished(self) -> RunRecord | None:
-        """Return the newest run that nobody has ended, or None."""
-        rows = self._journal.read(
-            "SELECT data FROM runs WHERE state = 'running' ORDER BY created_at DESC, rowid DESC LIMIT 1"
-        )
-        return RunRecord.model_validate(json.loads(rows[0]["data"])) if rows else None

@@ -108,6 +108,11 @@ def check(name: str, *, resources: Resources = no_resources) -> Callable[[CheckF
     return register
 
 
+def own_checks() -> list[str]:
+    """Return the types of checks that functions of this process run, and not ones that every process has."""
+    return [name for name, one in REGISTERED.items() if not one.function.__module__.startswith("harness_nb.")]
+
+
 def clash(mine: Iterable[str], others: Iterable[str]) -> bool:
     """Say whether two sets of resources have something in common."""
     return any(_same(one, other) for one in mine for other in others)

@@ -338,7 +338,7 @@ async def test_whether_somebody_is_there_is_remembered_and_who_goes_on_and_knows
     for there in (True, None, False):
         async with AsyncHarness(root, attended=there) as h:
             run = await h.run([plan("01-01", ASK)], policies=[Policy(do="wait")])
-            seen.append(run._runner.record.options.attended)
+            seen.append(run.record.options.attended)
             await question(h)
             if there is False:
                 await run.stop()

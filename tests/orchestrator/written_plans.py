@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from harness_nb import Harness, Plan, RunBlock, Task
+from harness_nb.store.locks import is_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,10 +65,16 @@ def until(condition: Callable[[], object], timeout: float = 60.0) -> None:
 
 
 def end_everything(harness: Harness) -> None:
-    """Close a harness, and end every session of its project."""
+    """Close a harness, and end every session of its project, and the process of its run."""
     root = harness.root
     harness.close()
+    if not root.is_dir():
+        return
     with Harness(root) as again:
+        run = again.current_run
+        if run is not None and not run.ended:
+            run.stop()
+        until(lambda: not is_held(again._twin.store.layout.lease))
         for session in again.list_sessions():
             if session.record.live:
                 session.stop(grace=0.5)

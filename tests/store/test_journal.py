@@ -185,7 +185,7 @@ class TestDamage:
             store.events.add("tick", data={"text": "x" * 500})
         store.close()
         with store.layout.database.open("r+b") as file:
-            file.seek(8192)
+            file.seek(store.layout.database.stat().st_size // 2)
             file.write(os.urandom(60_000))
         again = stores.open()
         with pytest.raises(JournalDamagedError, match="cannot be used"):

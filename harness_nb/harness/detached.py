@@ -1,0 +1,125 @@
+"""Runs that are done by a process of their own, so that they outlive the kernel that asked for them.
+
+A cell that computes keeps the interpreter to itself, and a kernel may go at any moment: neither is to hold up a run. So
+the run is written down, and a *holder* does it: ``python -m harness_nb.holder PROJECT RUN``, in a session of its own,
+with the environment of whoever started it. It has the project's lease while it lives; the system takes that from it
+when it dies, whatever it dies of. Every process that keeps a project open for long looks twice a second whether an
+unfinished run has lost its holder, and starts another one: of several that do, the lease lets one through.
+
+What is written as a Python function lives in one process alone, so a run that may need such a check stays there.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+
+from harness_nb.errors import HarnessError, HolderFailedError, JournalBusyError, UnusableArgumentError
+from harness_nb.store.locks import is_held
+from harness_nb.verification.registry import own_checks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness_nb.protocol.records import RunRecord
+    from harness_nb.sessions.host import Changes
+    from harness_nb.store import Store
+
+DETACH = "HARNESS_DETACH"
+"""The variable that, set to 0, false or no, keeps runs in the process that asks for them."""
+
+LOOK = 0.5
+"""Seconds between two looks at whether a run still has somebody who does it."""
+FIRST_PAUSE = 2.0
+"""Seconds until another try to start a holder; it doubles with each that comes to nothing."""
+SETTLED_LOOKS = 20
+"""After so many looks at a holder that lives, what went wrong before is forgotten."""
+MOST_TRIES = 5
+
+
+def is_detached(*, asked: bool | None, bound: str | None) -> bool:
+    """Return whether a run gets a process of its own: as asked, else unless something ties it to this one.
+
+    ``bound`` says what else than a check does that.
+
+    Raises: UnusableArgumentError where it is asked for and cannot be.
+    """
+    checks = own_checks()
+    tie = f"the check {checks[0]!r} is a function of this process" if checks else bound
+    if asked is None:
+        return tie is None and os.environ.get(DETACH, "").strip().lower() not in ("0", "false", "no")
+    if asked and tie is not None:
+        raise UnusableArgumentError("detach", tie, "Leave detach out, so that the run is done here")
+    return asked
+
+
+def start_holder(store: Store, run_id: str) -> None:
+    """Start a process that does a run, in a session of its own; it has no ties to this one.
+
+    Raises: HolderFailedError.
+    """
+    command = [sys.executable, "-P", "-m", "harness_nb.holder", os.fspath(store.layout.root), run_id]
+    try:
+        with store.layout.holder_log.open("ab") as log:
+            started = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, check=False
+            )
+    except OSError as error:
+        raise HolderFailedError(store.layout.holder_log, error.strerror or str(error)) from None
+    if started.returncode:
+        raise HolderFailedError(store.layout.holder_log, f"exit status {started.returncode}")
+
+
+class TakeOver:
+    """Sees to it that an unfinished detached run has a process that does it; ``start`` is what starts one."""
+
+    def __init__(self, store: Store, changes: Changes, start: Callable[[RunRecord], None]) -> None:
+        self._store = store
+        self._changes = changes
+        self._start = start
+        self._tries = 0
+        self._calm = 0
+
+    async def serve(self) -> None:
+        """Look until cancelled: woken by changes while there is no such run, else twice a second."""
+        while True:
+            changed = self._changes.next
+            try:
+                record = await anyio.to_thread.run_sync(self._unfinished)
+                pause = LOOK if record is None else await anyio.to_thread.run_sync(self._see_to, record)
+            except (JournalBusyError, OSError):
+                record, pause = None, LOOK
+            if record is None:
+                await changed.wait()
+            await anyio.sleep(pause)
+
+    def _unfinished(self) -> RunRecord | None:
+        record = self._store.runs.unfinished()
+        return record if record is not None and record.detached and record.trouble is None else None
+
+    def _see_to(self, record: RunRecord) -> float:
+        """Start a holder where there is none, and return the seconds until the next look."""
+        if is_held(self._store.layout.lease):
+            self._calm += 1
+            self._tries = 0 if self._calm > SETTLED_LOOKS else self._tries
+            return LOOK
+        self._calm = 0
+        if self._tries >= MOST_TRIES:
+            self._pause(record, f"its process ended {MOST_TRIES} times, see {self._store.layout.holder_log}.")
+            return LOOK
+        self._tries += 1
+        try:
+            self._start(record)
+        except HarnessError as error:
+            self._pause(record, str(error))
+            return LOOK
+        return float(FIRST_PAUSE * 2 ** (self._tries - 1))
+
+    def _pause(self, record: RunRecord, trouble: str) -> None:
+        self._tries = 0
+        self._store.runs.pause(record.id, trouble)
