@@ -106,11 +106,14 @@ def run(
         bool, typer.Option("--yes", help="Nobody is there: answer all by policy: the recommended option, yes, done.")
     ] = False,
     trust: Annotated[bool, typer.Option("--trust", help="Trust the commands in this project's plans.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Leave the run to a process of its own, and do not wait for it.")
+    ] = False,
     lab: Annotated[
         bool, typer.Option("--lab", help="Open the sample's quickstart in JupyterLab; with --yes, run it here first.")
     ] = False,
 ) -> None:
-    """Run a project's plans; exit status 0 when all passed, 1 when not, 130 when interrupted."""
+    """Run a project's plans; exit status 0 when all passed (or the run was left), 1 when not, 130 when interrupted."""
     from harness_nb.cli.running import RunOrder, run_plans
 
     names = tuple(name.strip() for name in plans.split(",") if name.strip()) if plans is not None else None
@@ -118,7 +121,7 @@ def run(
         raise typer.BadParameter("--plans names none; say which, for example 01-01,01-02, or leave it out")
     order = RunOrder(
         project=project, sample=sample, plans=names, worker=worker, max_parallel=max_parallel,
-        params=_pairs(param), again=again, yes=yes, trust=trust,
+        params=_pairs(param), again=again, yes=yes, trust=trust, detach=detach,
     )  # fmt: skip
     if not lab:
         raise typer.Exit(run_plans(order))
@@ -215,12 +218,12 @@ def output(
 
 @app.command()
 def end(
-    session: Annotated[str, typer.Argument(help="A session's id, or a plan's: its newest attempt.")],
+    session: Annotated[str, typer.Argument(help="A session's id, or a plan's: its newest attempt; or a run's.")],
     *,
     grace: Annotated[float, typer.Option(min=0, help="Seconds until what still lives is killed.")] = 5.0,
     project: ProjectOption = HERE,
 ) -> None:
-    """End a session's processes."""
+    """End a session's processes, or a run with all of its sessions, whatever process does it."""
     from harness_nb.cli.ending import end_session
 
     end_session(project, session, grace=grace)

@@ -1,4 +1,4 @@
-"""Ending a session from the shell."""
+"""Ending a session, or a run, from the shell."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ from harness_nb.cli.output import opened_at_session
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness_nb.protocol.records import SessionRecord
-
 
 def end_session(folder: Path, name: str, *, grace: float) -> None:
-    """End a session's processes and say how it went; one that has ended stays as it is.
+    """End a session's processes, or a run, and say how it went; what has ended stays as it is.
 
-    Raises: SessionNotFoundError.
+    Raises: SessionNotFoundError, RunNotFoundError, HolderFailedError.
     """
     import anyio
 
-    from harness_nb.harness import AsyncHarness
+    from harness_nb.harness import AsyncHarness, AsyncRun
 
-    with opened_at_session(folder, name) as (_, session):
-        pass
-
-    async def end() -> SessionRecord:
+    async def end() -> str:
         async with AsyncHarness(project_root(folder), door=DOOR, judges=False) as harness:
-            return await harness.end_session(session.id, grace=grace)
+            if name.startswith("run-"):
+                return str(await AsyncRun(harness, harness.store.runs.get(name)).stop())
+            with opened_at_session(folder, name) as (_, session):
+                pass
+            record = await harness.end_session(session.id, grace=grace)
+            return f"{record.id} {record.state}{f': {record.reason}' if record.reason else ''}"
 
-    record = anyio.run(end)
-    print(f"{record.id} {record.state}{f': {record.reason}' if record.reason else ''}")  # noqa: T201
+    print(anyio.run(end))  # noqa: T201

@@ -51,6 +51,7 @@ class RunOrder:
     again: bool
     yes: bool
     trust: bool
+    detach: bool = False
 
 
 def run_plans(order: RunOrder) -> int:
@@ -136,10 +137,13 @@ class _Drive:
                 params=order.params,
                 again=order.again or (order.sample and before is None),  # the sample shows the same each time
                 policies=[ACCEPT_ALL] if order.yes else (),
-                detach=False,  # whoever interrupts it at a terminal means it
+                detach=order.detach,  # and else here: whoever interrupts it at a terminal means it
             )
             if before is not None and before.id == run.id:
                 print(f"Going on with run {run.id}, which was left unfinished.", flush=True)  # noqa: T201
+            if order.detach:
+                self._say_left(run.id)
+                return PASSED
             try:
                 with self._watching:
                     report = await self._watch(harness, run)
@@ -198,6 +202,11 @@ class _Drive:
         report = await run.wait()
         print(report, flush=True)  # noqa: T201
         return report
+
+    def _say_left(self, run_id: str) -> None:
+        where = quote(os.fspath(self.root))
+        ways = f"To watch it: harness-nb status {where} · to end it: harness-nb end {run_id} --project {where}"
+        print(f"Run {run_id} goes on by itself. {ways}", flush=True)  # noqa: T201
 
     def _say_goodbye(self, living: list[str]) -> None:
         if self._signal == signal.SIGHUP:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness_nb.store import Store
+from harness_nb.store.locks import is_held
 from tests.cli.conftest import DECISION, question_id, sh
 
 if TYPE_CHECKING:
@@ -232,3 +234,30 @@ def test_yes_says_that_nobody_is_there_and_without_a_terminal_nobody_knows(shell
     assert shell("run", "p", "--again").code == 0
     with closing(Store(shell.folder / "p")) as store:
         assert [one.options.attended for one in store.runs.select()] == [False, None]
+
+
+@pytest.mark.row(11)
+def test_a_run_can_be_left_to_a_process_of_its_own_and_ended_from_any_shell(
+    shell: Shell, write_plan: WritePlan
+) -> None:
+    write_plan("p", "01-01", DECISION)
+    left = shell("run", "p", "--trust", "--detach")
+    assert left.code == 0
+    found = re.fullmatch(
+        r"Run (run-\w+) goes on by itself\. To watch it: .* · to end it: harness-nb end .*\n", left.out
+    )
+    assert found, left.out
+    joined = shell("run", "p", "--detach")
+    assert f"Going on with run {found[1]}" in joined.out
+    ended = shell("end", found[1], "--project", "p")
+    assert ended.code == 0
+    assert "run stopped: 0 of 1 plans complete" in ended.out
+    with closing(Store(shell.folder / "p")) as store:
+        [record] = store.runs.select()
+        assert (record.state, record.detached) == ("stopped", True)
+        [asked] = store.events.select(kind="run_stop_asked")
+        assert asked.door == "cli"
+        limit = time.monotonic() + 30
+        while is_held(store.layout.lease):
+            assert time.monotonic() < limit
+            time.sleep(0.02)
