@@ -51,8 +51,21 @@ def launch(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]:
     """
     if not order.cwd.is_dir():
         raise WorkingFolderNotFoundError(order.cwd)
-    layout.bells.mkdir(parents=True, exist_ok=True, mode=0o700)
-    layout.session(session_id).exit.unlink(missing_ok=True)  # of an earlier life of the same session
+    orders = json.dumps(orders_for(layout, session_id, order)).encode()
+    try:
+        layout.bells.mkdir(parents=True, exist_ok=True, mode=0o700)
+        layout.session(session_id).exit.unlink(missing_ok=True)  # of an earlier life of the same session
+        reply, errors = _said_by_shim(orders)
+    except subprocess.TimeoutExpired:
+        raise ShimFailedError(session_id, f"it did not start within {START_TIMEOUT:.0f} s") from None
+    except OSError as error:  # no descriptor, process or memory is left, or the folder cannot be written
+        reason = f"no process can be started for it: {error.strerror or error}"
+        raise ShimFailedError(session_id, reason) from None
+    return _understand(session_id, order, reply, errors)
+
+
+def _said_by_shim(orders: bytes) -> tuple[bytes, bytes]:
+    """Start a shim, and return what it says of its start, and what Python says where it cannot."""
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", os.fspath(SHIM)],
         stdin=subprocess.PIPE,
@@ -62,12 +75,11 @@ def launch(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]:
         cwd="/",
     )
     try:
-        reply, errors = process.communicate(json.dumps(orders_for(layout, session_id, order)).encode(), START_TIMEOUT)
+        return process.communicate(orders, START_TIMEOUT)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        raise ShimFailedError(session_id, f"it did not start within {START_TIMEOUT:.0f} s") from None
-    return _understand(session_id, order, reply, errors)
+        raise
 
 
 def orders_for(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]:

@@ -6,11 +6,12 @@ everyone looks once after starting to listen.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from typing import TYPE_CHECKING
 
-from harness_nb.errors import UnwritableFolderError
+from harness_nb.errors import OutOfDescriptorsError, UnwritableFolderError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,10 @@ class Bell:
 
     def __init__(self, layout: Layout) -> None:
         self.path: Path = layout.bells / f"{os.getpid()}-{os.urandom(4).hex()}"
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        except OSError as error:
+            raise OutOfDescriptorsError(error.strerror or str(error)) from None
         self.socket.setblocking(False)
         try:
             # systems clear their folders for temporary things now and then, whoever still uses one
@@ -48,21 +52,34 @@ class Bell:
 
 
 def ring(layout: Layout) -> None:
-    """Wake everyone who listens for changes of this project."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
+    """Wake everyone who listens for changes of this project, as far as that can be done now.
+
+    Whoever rings has stored something that counts, so nothing that hinders it is an error: not a process that may open
+    nothing more, and not a folder that went away.
+    """
+    try:
+        bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    except OSError:
+        return
+    with bell:
         bell.setblocking(False)
         for name in _bells(layout):
             path = os.fspath(layout.bells / name)
             try:
                 bell.sendto(b"look", path)
             except ConnectionRefusedError:  # its owner died without taking it down
-                layout.bells.joinpath(name).unlink(missing_ok=True)
+                _take_down(layout.bells / name)
             except OSError:  # a full queue: its owner has rings enough to wake from
                 continue
+
+
+def _take_down(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _bells(layout: Layout) -> list[str]:
     try:
         return os.listdir(layout.bells)  # noqa: PTH208 — names alone, and as quick as can be
-    except FileNotFoundError:
+    except OSError:
         return []

@@ -23,6 +23,39 @@ def write_json(path: str, content: dict[str, Any], *, durable: bool = True) -> N
     os.replace(temporary, path)
 
 
+class LastWord:
+    """A file that can be written when the disk has become full: its place is taken from the start."""
+
+    SIZE = 4096
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._kept = f"{path}.kept"
+        descriptor = self._open()
+        try:
+            os.write(descriptor, b" " * self.SIZE)
+        finally:
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        return os.open(self._kept, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def write(self, content: dict[str, Any]) -> None:
+        """Write the file whole, and wait for the disk.
+
+        Raises: OSError.
+        """
+        text = json.dumps(content).encode()
+        descriptor = self._open()
+        try:
+            os.pwrite(descriptor, text, 0)
+            os.ftruncate(descriptor, len(text))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(self._kept, self._path)
+
+
 def remove(path: str) -> None:
     """Delete a file; somebody may have tidied up before."""
     try:
@@ -37,7 +70,11 @@ def ring(bells: str) -> None:
         names = os.listdir(bells)
     except OSError:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
+    try:
+        bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    except OSError:  # no descriptor is left: who listens looks by itself in a while
+        return
+    with bell:
         bell.setblocking(False)
         for name in names:
             try:

@@ -20,14 +20,13 @@ import json
 import os
 import select
 import signal
-import socket
 import struct
 import sys
 import termios
 import time
 
-from .client import Client
-from .files import remove, ring, write_json
+from .door import Door
+from .files import LastWord, ring, write_json
 from .log import Log
 from .tree import become_subreaper, boot_id, kill_tree, reap, signal_tree, start_time, tree
 
@@ -35,6 +34,7 @@ TYPE_CHECKING = False  # typing and base64 would add a sixth to the time that it
 if TYPE_CHECKING:
     from typing import Any
 
+    from .door import Client
     from .masker import Masker
 
 READ_SIZE = 65536
@@ -45,6 +45,9 @@ DRAIN_SILENCE = 0.2
 DRAIN_LIMIT = 2.0
 KILL_LIMIT = 2.0
 LOOK_AGAIN = 0.05
+LAST_WORD_LIMIT = 600.0
+"""Seconds that a shim waits until it can write down how its worker ended, where the folder became read-only."""
+TRY_AGAIN = 0.5
 MAX_QUEUED_INPUT = 1 << 20
 WORKER_DEFAULTS = (
     signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ,
@@ -64,7 +67,6 @@ class Shim:
         self.masker: Masker | None = None  # only sessions with credentials pay for it
         self.granted: dict[str, dict[str, str]] = {}
         self.unmasked: list[str] = []
-        self.clients: dict[int, Client] = {}
         self.input = b""
         self.announced = 0
         self.announced_trouble: str | None = None
@@ -84,11 +86,12 @@ class Shim:
         self.log = Log(self.orders["log"], self.orders.get("limit"))
         if self.orders.get("credentials"):
             self.unmasked = self._grant("start", self.orders.pop("credentials"))
-        self.server = self._listen(self.orders["socket"])
+        self.last_word = LastWord(self.orders["exit"])
+        self.door = Door(self.orders["socket"], self.poll, self._answer)
         self._wakeups()
         self.worker = self._spawn()
         write_json(self.orders["info"], self.info(), durable=False)
-        for descriptor in (self.terminal, self.server.fileno(), self.wakeup):
+        for descriptor in (self.terminal, self.wakeup):
             self.poll.register(descriptor, select.POLLIN)
 
     def info(self) -> dict[str, Any]:
@@ -101,15 +104,6 @@ class Shim:
             "bootId": boot_id(),
             "socket": self.orders["socket"],
         }
-
-    def _listen(self, path: str) -> socket.socket:
-        remove(path)
-        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        server.bind(path)
-        os.chmod(path, 0o600)
-        server.listen(16)
-        server.setblocking(False)
-        return server
 
     def _wakeups(self) -> None:
         self.wakeup, writer = os.pipe()
@@ -194,12 +188,10 @@ class Shim:
                 self._type()
             if events & (select.POLLIN | select.POLLHUP):
                 self._read()
-        elif descriptor == self.server.fileno():
-            self._accept()
         elif descriptor == self.wakeup:
             os.read(self.wakeup, 4096)
-        elif descriptor in self.clients:
-            self._serve(self.clients[descriptor], events)
+        else:
+            self.door.handle(descriptor, events)
 
     def _read(self) -> bool:
         """Move what the worker printed to the log; false at the end of the terminal."""
@@ -228,7 +220,7 @@ class Shim:
         if news and now >= self.announce_at:
             self.announced, self.announced_trouble = self.log.size, self.log.trouble
             self.announce_at = now + NOTIFY_EVERY
-            for client in self._watchers():
+            for client in self.door.watchers:
                 if not client.outgoing:  # a slow reader gets the newest size later, not a queue of old ones
                     client.send(self._output())
 
@@ -236,9 +228,6 @@ class Shim:
         """Say how much output there is, and what of it is not kept."""
         more = {"dropped": self.log.dropped, "trouble": self.log.trouble}
         return {"output": self.log.size, **{name: value for name, value in more.items() if value}}
-
-    def _watchers(self) -> list[Client]:
-        return [client for client in self.clients.values() if client.watching]
 
     def _type(self) -> None:
         try:
@@ -250,40 +239,7 @@ class Shim:
         if not self.input:
             self.poll.modify(self.terminal, select.POLLIN)
 
-    # --- socket ------------------------------------------------------------------------------
-
-    def _accept(self) -> None:
-        try:
-            connection, _ = self.server.accept()
-        except OSError:
-            return
-        connection.setblocking(False)
-        self.clients[connection.fileno()] = Client(connection)
-        self.poll.register(connection.fileno(), select.POLLIN)
-
-    def _serve(self, client: Client, events: int) -> None:
-        if events & select.POLLOUT:
-            client.flush()
-        if events & (select.POLLIN | select.POLLHUP | select.POLLERR):
-            try:
-                data = client.connection.recv(READ_SIZE)
-            except BlockingIOError:
-                data = None
-            except OSError:
-                data = b""
-            if data == b"":
-                return self._forget(client)
-            client.incoming += data or b""
-        *lines, client.incoming = client.incoming.split(b"\n")
-        for line in lines:
-            client.send(self._answer(client, line))
-        wanted = select.POLLIN | (select.POLLOUT if client.outgoing else 0)
-        return self.poll.modify(client.connection.fileno(), wanted)
-
-    def _forget(self, client: Client) -> None:
-        self.poll.unregister(client.connection.fileno())
-        del self.clients[client.connection.fileno()]
-        client.connection.close()
+    # --- orders ------------------------------------------------------------------------------
 
     def _answer(self, client: Client, line: bytes) -> dict[str, Any]:
         try:
@@ -364,16 +320,30 @@ class Shim:
             ended["logError"] = self.log.trouble
         if self.log.dropped:
             ended["dropped"] = self.log.dropped
-        try:
-            write_json(self.orders["exit"], ended)
-        except OSError:  # its folder was deleted, or the disk is full: there is still a socket to take along
-            pass
-        for client in self._watchers():
-            client.connection.setblocking(True)
-            client.connection.settimeout(1.0)
-            client.send({**self._output(), "exit": ended})
-        remove(self.orders["socket"])
+        written = self._has_said(ended)
+        self.door.close({**self._output(), "exit": ended})
+        if not written:
+            self._insist_on_saying(ended)
         ring(self.orders["bells"])
+
+    def _has_said(self, ended: dict[str, Any]) -> bool:
+        """Write down how the worker ended; false where that may be possible later."""
+        try:
+            self.last_word.write(ended)
+        except FileNotFoundError:  # its folder was deleted: nobody will ever ask
+            return True
+        except OSError:
+            return False
+        return True
+
+    def _insist_on_saying(self, ended: dict[str, Any]) -> None:
+        # What is known nowhere else must not go with this process: its lock says meanwhile that more is to come.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        until = time.monotonic() + LAST_WORD_LIMIT
+        while time.monotonic() < until:
+            time.sleep(TRY_AGAIN)
+            if self._has_said(ended):
+                return
 
     def _drain(self) -> None:
         # The kernel may hand over the last bytes a moment after the worker has been reaped, and a process
