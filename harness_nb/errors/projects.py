@@ -80,7 +80,11 @@ class JournalGoneError(ProjectNotFoundError):
         )
 
 
-class JournalBusyError(HarnessError):
+class JournalTroubleError(HarnessError):
+    """The journal cannot be used as it should, now; workers go on meanwhile."""
+
+
+class JournalBusyError(JournalTroubleError):
     """Another program keeps the journal locked."""
 
     def __init__(self, path: Path) -> None:
@@ -89,7 +93,34 @@ class JournalBusyError(HarnessError):
         )
 
 
-class JournalDamagedError(HarnessError):
+class JournalFullError(JournalTroubleError):
+    """The disk that holds the journal is full."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"The disk that holds the journal {path} is full, so nothing new can be stored. Free some space; what was "
+            "stored can still be read, and workers go on."
+        )
+
+
+class DiskFullError(HarnessError):
+    """A file cannot be written since the disk is full."""
+
+    def __init__(self, path: object) -> None:
+        super().__init__(f"The disk is full: {path} cannot be written. Free some space there.")
+
+
+class OutOfDescriptorsError(HarnessError):
+    """This process has as many files open as it may."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This process has as many files and connections open as the system lets it have. Close some, or raise the "
+            "limit (`ulimit -n`) and start it again."
+        )
+
+
+class JournalDamagedError(JournalTroubleError):
     """The journal is not a database that can be used."""
 
     def __init__(self, path: Path, reason: str) -> None:

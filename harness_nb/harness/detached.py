@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from harness_nb.errors import HarnessError, HolderFailedError, JournalBusyError, UnusableArgumentError
+from harness_nb.errors import HarnessError, HolderFailedError, JournalTroubleError, UnusableArgumentError
 from harness_nb.store.locks import is_held
 from harness_nb.verification.registry import own_checks
 
@@ -92,7 +92,7 @@ class TakeOver:
             try:
                 record = await anyio.to_thread.run_sync(self._unfinished)
                 pause = LOOK if record is None else await anyio.to_thread.run_sync(self._see_to, record)
-            except (JournalBusyError, OSError):
+            except (JournalTroubleError, OSError):
                 record, pause = None, LOOK
             if record is None:
                 await changed.wait()

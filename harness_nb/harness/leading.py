@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from harness_nb.errors import HarnessError, JournalBusyError, RunTakenOverError
+from harness_nb.errors import HarnessError, JournalTroubleError, RunTakenOverError
 from harness_nb.harness.handles import only
 from harness_nb.harness.runs import take_up_run
 from harness_nb.store.locks import release
@@ -58,7 +58,7 @@ async def hold(root: Path, run_id: str) -> None:
         while True:
             try:
                 await _hold(harness, run_id)
-            except JournalBusyError:  # it may pass, and nobody else may be there to try again
+            except JournalTroubleError:  # it may pass, and nobody else may be there to try again
                 await anyio.sleep(LOOK_AGAIN)
                 continue
             except RunTakenOverError:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from harness_nb.errors import HarnessError, JournalBusyError, RunTakenOverError
+from harness_nb.errors import HarnessError, JournalTroubleError, OutOfDescriptorsError, RunTakenOverError
 from harness_nb.orchestrator.answering import PolicyAnswers
 from harness_nb.orchestrator.attempts import next_attempt, task_message
 from harness_nb.orchestrator.judging import Judge
@@ -31,6 +31,7 @@ from harness_nb.orchestrator.scheduler import Decision, Gate, Limits, PlanFacts,
 from harness_nb.orchestrator.verdicts import Verdicts, say
 from harness_nb.protocol.outcome import RunReport
 from harness_nb.sessions import Assignment, result_of
+from harness_nb.store.troubles import sentence_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
     from harness_nb.protocol.records import RunRecord, RunState, SessionRecord
     from harness_nb.protocol.report import Report
     from harness_nb.sessions.host import SessionHost
-
-LOOK_AGAIN = 0.2
-"""Seconds until the next look at what is wanted of a run while another program keeps the journal locked."""
 
 
 class Runner:
@@ -69,7 +67,6 @@ class Runner:
         self._moved = anyio.Event()
         self._tasks: TaskGroup | None = None
         self._judging: set[anyio.CancelScope] = set()
-        self._unpublished: str | None = None
 
     def _report(self, state: str) -> RunReport:
         return RunReport(
@@ -100,7 +97,8 @@ class Runner:
             tasks.cancel_scope.cancel()
         await self._publish()
         report = self._report(self._end_state())
-        await anyio.to_thread.run_sync(self.store.runs.end, self.record.id, report.state, report.to_wire())
+        wire = report.to_wire()
+        await self.host.insist("the run", lambda: self.store.runs.end(self.record.id, report.state, wire))
         await self.host.announce()
         return report
 
@@ -111,11 +109,7 @@ class Runner:
         """Do what others want of the run: to stop, or to go on by other rules."""
         while True:
             changed = self.host.changes.next
-            try:
-                now = await anyio.to_thread.run_sync(self.store.runs.get, self.record.id)
-            except JournalBusyError:
-                await anyio.sleep(LOOK_AGAIN)
-                continue
+            now = await self.host.insist("the run", lambda: self.store.runs.get(self.record.id))
             if now.generation != self.record.generation:
                 raise RunTakenOverError(now.id)
             news, self.record = now.options != self.record.options, now
@@ -248,9 +242,11 @@ class Runner:
         except RunTakenOverError:
             raise
         except (HarnessError, OSError) as error:
-            if self._unpublished != str(error):
-                self._unpublished = str(error)
-                await self._say("publishing_failed", str(error))
+            if self.store.troubles.met("publishing", error):
+                await self._say("publishing_failed", sentence_of(error))
+        else:
+            if self.store.troubles.over("publishing"):
+                await self._say("published", "")
 
     def _show(self) -> None:
         """Keep in the journal what has changed of the plans and phases."""
@@ -292,9 +288,11 @@ class Runner:
     # --- one plan ----------------------------------------------------------------------------
 
     async def _carry(self, progress: PlanProgress, step: Callable[[PlanProgress], Awaitable[None]]) -> None:
-        """Take a step with a plan; what goes wrong fails this plan and no other."""
+        """Take a step with a plan; what goes wrong fails this plan and no other, and what will pass is waited for."""
         try:
-            await step(progress)
+            while not await self._takes(step, progress):
+                known = await self.host.insist(self._about(progress), lambda: self._is_stored(progress))
+                step = self._see_through if known else self._begin
         except RunTakenOverError:
             raise
         except Exception as error:
@@ -306,6 +304,25 @@ class Runner:
             progress.state, progress.reason = "failed", reason
         finally:
             self._move()
+
+    async def _takes(self, step: Callable[[PlanProgress], Awaitable[None]], progress: PlanProgress) -> bool:
+        """Take a step; false where the journal was locked or full, say: then the same has to be done once more."""
+        try:
+            await step(progress)
+        except (JournalTroubleError, OutOfDescriptorsError) as error:
+            if self.stopping:
+                raise
+            await self.host.hindered(self._about(progress), error)
+            return False
+        self.host.unhindered(self._about(progress))
+        return True
+
+    def _about(self, progress: PlanProgress) -> str:
+        return f"the plan {progress.plan.id}"
+
+    def _is_stored(self, progress: PlanProgress) -> bool:
+        attempts = self.store.sessions.select(plan_id=progress.plan.id)
+        return any(one.id == progress.session_id for one in attempts)
 
     async def _begin(self, progress: PlanProgress) -> None:
         session = progress.attempts[-1]

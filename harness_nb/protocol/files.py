@@ -147,7 +147,8 @@ class Config(WireModel):
     """``config.yaml``: the settings of a project.
 
     ``deliver`` says how a worker gets credentials: by ``reference`` it runs commands that have them, with ``message``
-    the values are inside the answer that it awaits.
+    the values are inside the answer that it awaits. ``max_output_megabytes`` is how much of each session's output is
+    kept, the newest; None for all of it.
     """
 
     version: int | str = 1
@@ -162,4 +163,5 @@ class Config(WireModel):
     retry_delay: float = Field(default=2.0, ge=0)
     credentials_dir: str | None = None
     deliver: Literal["reference", "message"] = "reference"
+    max_output_megabytes: float | None = Field(default=1024, gt=0)
     policies: tuple[Policy, ...] = ()

@@ -6,6 +6,7 @@ notices may say so; the journal takes the first.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from harness_nb.store.atomic import read_json, read_model, write_model
 from harness_nb.store.locks import is_held
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from harness_nb.protocol.records import SessionRecord
     from harness_nb.store import SessionFolder, Store
 
@@ -69,8 +72,9 @@ def _end(
         if store.sessions.get(session.id).lives != session.lives:  # it was started again while this looked
             return None
         record = store.sessions.end(session.id, state=state, reason=reason, **changes)
+        if record is not None:
+            _say_what_is_missing(store, session.id, ended or {})
     if record is not None:
-        _say_what_is_missing(store, record, ended or {})
         if result is None:
             _leave_result(store, record, recoverable=_died(ended))
         store.questions.settle(session.id)
@@ -78,14 +82,23 @@ def _end(
     return record
 
 
-def _say_what_is_missing(store: Store, record: SessionRecord, ended: dict[str, Any]) -> None:
+def tell_losses(store: Store, session_id: str, news: Mapping[str, Any]) -> None:
+    """Write down that output is not kept, when a shim says so for the first time; of several who hear it one does."""
+    with store.journal.write():
+        if news.get("trouble") and not store.events.select(session_id=session_id, kind="output_lost"):
+            store.events.add("output_lost", session_id=session_id, data={"error": news["trouble"]})
+        if news.get("dropped") and not store.events.select(session_id=session_id, kind="output_dropped"):
+            store.events.add("output_dropped", session_id=session_id, data={"bytes": news["dropped"]})
+
+
+def _say_what_is_missing(store: Store, session_id: str, ended: dict[str, Any]) -> None:
     if "logError" in ended:
-        store.events.add("output_lost", session_id=record.id, data={"error": ended["logError"]})
+        store.events.add("output_lost", session_id=session_id, data={"error": ended["logError"]})
     if "dropped" in ended:
-        store.events.add("output_dropped", session_id=record.id, data={"bytes": ended["dropped"]})
+        store.events.add("output_dropped", session_id=session_id, data={"bytes": ended["dropped"]})
     if "escaped" in ended:
         error = f"still running, and not to be ended: {', '.join(map(str, ended['escaped']))}"
-        store.events.add("processes_escaped", session_id=record.id, data={"error": error})
+        store.events.add("processes_escaped", session_id=session_id, data={"error": error})
 
 
 def result_of(store: Store, session_id: str) -> SessionResult | None:
@@ -104,8 +117,9 @@ def _goes_on(store: Store, session: SessionRecord) -> bool:
     """Say whether a session's shim lives, or is about to: its launcher is at it, or has only just gone."""
     if is_alive(store, session.id):
         return True
+    folder = store.layout.session(session.id)
     launching = session.launcher is not None or session.state == "initializing"
-    if not launching or store.layout.session(session.id).shim.exists():
+    if not launching or folder.shim.exists() or not folder.path.is_dir():  # its folder was there before any shim
         return False
     since = (store.clock() - (session.launched_at or session.created_at)).total_seconds()
     return abs(since) < LAUNCH_PATIENCE or (session.launcher is not None and runs(session.launcher))
@@ -178,15 +192,14 @@ def _leave_result(store: Store, record: SessionRecord, *, recoverable: bool) -> 
     folder = store.layout.session(record.id)
     if folder.path.is_dir() and not folder.result.exists():
         success = record.state == "completed"
-        write_model(
-            folder.result,
-            SessionResult(
-                session_id=record.id,
-                timestamp=store.clock(),
-                success=success,
-                phase=record.phase,
-                plan=record.plan_id or "",
-                error=None if success else record.reason,
-                recoverable=None if success else recoverable,
-            ),
+        own = SessionResult(
+            session_id=record.id,
+            timestamp=store.clock(),
+            success=success,
+            phase=record.phase,
+            plan=record.plan_id or "",
+            error=None if success else record.reason,
+            recoverable=None if success else recoverable,
         )
+        with contextlib.suppress(OSError):  # it tells others what the journal says, and the disk may be full
+            write_model(folder.result, own)

@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 import anyio.to_thread
 
-from harness_nb.errors import JournalBusyError, ShimFailedError
+from harness_nb.errors import (
+    HarnessError,
+    JournalTroubleError,
+    OutOfDescriptorsError,
+    ShimFailedError,
+    UnwritableFolderError,
+)
 from harness_nb.sessions.channel import ask_shim, watch_shim
-from harness_nb.sessions.ending import conclude
-from harness_nb.sessions.starting import start, start_again
+from harness_nb.sessions.ending import conclude, tell_losses
+from harness_nb.sessions.starting import NeverStarted, start, start_again
 from harness_nb.store import Bell
 from harness_nb.store.locks import acquire, held_here, release
 
@@ -38,6 +44,9 @@ LOOK_AT_OTHERS = 0.5
 LOOKS_AT_WHAT_GOES = 20
 GIVE_WAY = 0.001
 """Seconds that looking after sessions leaves to whoever waits for a message: both want the journal."""
+
+HINDRANCES = (JournalTroubleError, OutOfDescriptorsError, UnwritableFolderError, OSError)
+"""What keeps a process from its journal and files for a while, and is no reason to end."""
 
 T = TypeVar("T")
 
@@ -80,6 +89,7 @@ class SessionHost:
         self.output = Changes()
         self.output_sizes: dict[str, int] = {}
         self._following: set[str] = set()
+        self._told: dict[str, set[str]] = {}
         self._followed_changed = Changes()
         self._tasks: TaskGroup | None = None
 
@@ -101,7 +111,7 @@ class SessionHost:
     async def adopt(self) -> list[SessionRecord]:
         """Follow every living session that is not followed yet, and journal the end of those that are gone."""
         assert self._tasks is not None
-        live = await _insist(lambda: self.store.sessions.select(live=True))
+        live = await self.insist("the sessions", lambda: self.store.sessions.select(live=True))
         for session in live:
             if session.id not in self._following and not held_here(self.store.layout.session(session.id).lock):
                 self._following.add(session.id)
@@ -126,15 +136,31 @@ class SessionHost:
 
         Raises: CommandNotFoundError, WorkingFolderNotFoundError, ShimFailedError, UnknownWorkerError.
         """
-        record = await anyio.to_thread.run_sync(
-            lambda: start(
-                self.store, session, assignment, env=env or {}, credentials=credentials or {},
-                before_launch=before_launch, actor=actor, door=door,
-            )
-        )  # fmt: skip
+        try:
+            record = await anyio.to_thread.run_sync(
+                lambda: start(
+                    self.store, session, assignment, env=env or {}, credentials=credentials or {},
+                    before_launch=before_launch, actor=actor, door=door,
+                )
+            )  # fmt: skip
+        except NeverStarted as failure:
+            await self._give_up(session.id, failure.reason)
+            raise failure.why from None
         await self.adopt()
         await self.announce()
         return record
+
+    async def _give_up(self, session_id: str, reason: str) -> None:
+        """Write down that a session never started; where that cannot be now, as soon as it can."""
+
+        def end() -> None:
+            self.store.sessions.end(session_id, state="failed", reason=reason)
+
+        try:
+            await anyio.to_thread.run_sync(end)
+        except HINDRANCES:
+            assert self._tasks is not None
+            self._tasks.start_soon(self.insist, f"the end of {session_id}", end)
 
     async def start_again(self, session_id: str) -> SessionRecord:
         """Start the process of a session that died, where it was; where that cannot be, the session has failed."""
@@ -172,7 +198,7 @@ class SessionHost:
         """Wait for the end of a session, however long that takes; one that dies goes on while ``resume`` says so."""
         while True:
             changed = self.changes.next
-            session = await anyio.to_thread.run_sync(self.store.sessions.get, session_id)
+            session = await self.insist(f"waiting for {session_id}", lambda: self.store.sessions.get(session_id))
             if session.live and session.died_at is not None and resume():
                 session = await self.start_again(session_id)
             if not session.live:
@@ -217,6 +243,7 @@ class SessionHost:
                 await self._follow_once(session)
         finally:
             self._following.discard(session_id)
+            self._told.pop(session_id, None)
             self._followed_changed.happened()
         self.changes.happened()
 
@@ -224,7 +251,7 @@ class SessionHost:
         def look() -> SessionRecord:
             return conclude(self.store, session_id) or self.store.sessions.get(session_id)
 
-        return await _insist(look)
+        return await self.insist(f"the life of {session_id}", look)
 
     async def _follow_once(self, session: SessionRecord) -> None:
         if session.died_at is not None:  # whoever carries it starts it again, and rings
@@ -236,8 +263,21 @@ class SessionHost:
                 if "output" in news:
                     self.output_sizes[session.id] = news["output"]
                     self.output.happened()
+                    await self._tell_losses(session.id, news)
         except OSError:  # it is just starting or ending; a session that is another process itself has no shim
             await anyio.sleep(LOOK_AT_OTHERS if session.worker == "python" else LOOK_AGAIN)
+
+    async def _tell_losses(self, session_id: str, news: Mapping[str, Any]) -> None:
+        """Write down the first time that output is not kept, while the session still lives."""
+        losses = {name for name in ("trouble", "dropped") if news.get(name)} - self._told.get(session_id, set())
+        if not losses:
+            return
+        try:
+            await anyio.to_thread.run_sync(tell_losses, self.store, session_id, news)
+        except (HarnessError, OSError):  # the disk that loses output may well be the journal's: the end tells it again
+            return
+        self._told.setdefault(session_id, set()).update(losses)
+        await self.announce()
 
     async def _watch_files(self) -> None:
         while True:
@@ -283,27 +323,44 @@ class SessionHost:
             self.store.questions.settle(session_id)
             return self.store.events.last != before
 
-        if await _insist(settle):
+        if await self.insist(f"the files of {session_id}", settle):
             await self.announce()
 
+    # --- what hinders ------------------------------------------------------------------------
 
-async def _insist(work: Callable[[], T]) -> T:
-    """Do some work on the journal, again and again while another program keeps that locked.
+    async def insist(self, about: str, work: Callable[[], T]) -> T:
+        """Do some work on journal and files in a thread, again and again while something hinders it.
 
-    Whoever follows sessions must not end for it: nobody would follow them afterwards. Nor for files that go away
-    below one's hands, since a project is not deleted in one moment: the next look is at what is left.
-    """
-    tries = 0
-    while True:
-        try:
-            return await anyio.to_thread.run_sync(work)
-        except JournalBusyError:
-            await anyio.sleep(LOOK_AT_OTHERS)
-        except (FileNotFoundError, FileExistsError):
-            tries += 1
-            if tries > LOOKS_AT_WHAT_GOES:
-                raise
-            await anyio.sleep(LOOK_AGAIN)
+        That may be another program's lock, a full disk, a process that may open nothing more: all of that passes, and
+        whoever follows sessions must not end for it, since nobody would follow them afterwards. Meanwhile it is among
+        the project's troubles, and the workers go on. Files that go away below one's hands are no trouble: a project is
+        not deleted in one moment, and the next look is at what is left.
+        """
+        tries = 0
+        while True:
+            try:
+                found = await anyio.to_thread.run_sync(work)
+            except (FileNotFoundError, FileExistsError):
+                tries += 1
+                if tries > LOOKS_AT_WHAT_GOES:
+                    raise
+                await anyio.sleep(LOOK_AGAIN)
+            except HINDRANCES as error:
+                await self.hindered(about, error)
+            else:
+                self.unhindered(about)
+                return found
+
+    async def hindered(self, about: str, error: HarnessError | OSError) -> None:
+        """Tell a trouble to whoever shows the project, and let a moment pass before the next try."""
+        if self.store.troubles.met(about, error):
+            self.changes.happened()
+        await anyio.sleep(LOOK_AT_OTHERS)
+
+    def unhindered(self, about: str) -> None:
+        """Tell that a trouble has passed."""
+        if self.store.troubles.over(about):
+            self.changes.happened()
 
 
 async def _relay(source: anyio.Event, target: anyio.Event) -> None:

@@ -10,18 +10,31 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from harness_nb.errors import HarnessError, NotResumableError
+from harness_nb.protocol.files import Config
 from harness_nb.sessions.drivers import DRIVERS, Assignment, driver_named
 from harness_nb.sessions.launch import Launch, launch
 from harness_nb.sessions.shim.masker import Masker
 from harness_nb.sessions.shim.tree import boot_id, start_time
 from harness_nb.store.atomic import read_model, write_model
 from harness_nb.store.tokens import make_token
+from harness_nb.store.troubles import sentence_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from harness_nb.protocol.records import SessionRecord
     from harness_nb.store import Store
+
+MEGABYTE = 1_000_000
+
+
+class NeverStarted(Exception):  # noqa: N818 — what became of a session, told to the host alone
+    """A session is in the journal, and no process is there for it; ``why`` is the error, ``reason`` what is stored."""
+
+    def __init__(self, why: HarnessError | OSError, reason: str) -> None:
+        super().__init__(reason)
+        self.why = why
+        self.reason = reason
 
 
 def start(
@@ -37,7 +50,7 @@ def start(
 ) -> SessionRecord:
     """Journal a session, leave its assignment and its token in its folder, and start its process.
 
-    Raises: CommandNotFoundError, WorkingFolderNotFoundError, ShimFailedError, UnknownWorkerError.
+    Raises: NeverStarted, UnknownWorkerError.
     """
     driver = driver_named(session.worker)
     what = driver.start(assignment)
@@ -50,17 +63,27 @@ def start(
     store.sessions.create(new, actor=actor, door=door)
     folder = store.layout.session(session.id)
     known = assignment.replace(command=tuple(masker.mask(word) for word in assignment.command))
-    write_model(folder.assignment, known, durable=False)  # a machine that stops ends its reader too
-    if before_launch is not None:
-        before_launch()
-    order = Launch(what.argv, store.layout.root / session.working_dir, {**what.env, **env}, credentials)
+    order = Launch(
+        what.argv, store.layout.root / session.working_dir, {**what.env, **env}, credentials, limit=output_limit(store)
+    )
     try:
+        write_model(folder.assignment, known, durable=False)  # a machine that stops ends its reader too
+        if before_launch is not None:
+            before_launch()
         make_token(folder.token)
         info = launch(store.layout, session.id, order)
-    except HarnessError as error:
-        store.sessions.end(session.id, state="failed", reason=masker.mask(str(error)))
-        raise
+    except (HarnessError, OSError) as error:
+        raise NeverStarted(error, masker.mask(sentence_of(error))) from None
     return _started(store, session.id, info)
+
+
+def output_limit(store: Store) -> int | None:
+    """Return how many bytes of a session's output are kept by the settings, or None for all."""
+    try:
+        megabytes = store.config().max_output_megabytes
+    except HarnessError:  # settings that are just being edited
+        megabytes = Config().max_output_megabytes
+    return None if megabytes is None else round(megabytes * MEGABYTE)
 
 
 def start_again(store: Store, session_id: str) -> SessionRecord:
@@ -97,7 +120,7 @@ def _order_to_resume(store: Store, session: SessionRecord) -> Launch:
     if what is None:
         raise NotResumableError(session.id, session.worker)
     make_token(folder.token)
-    return Launch(what.argv, store.layout.root / session.working_dir, what.env)
+    return Launch(what.argv, store.layout.root / session.working_dir, what.env, limit=output_limit(store))
 
 
 def can_be_resumed(store: Store, session: SessionRecord) -> bool:

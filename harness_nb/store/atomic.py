@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -31,11 +32,19 @@ def write_text(path: Path, text: str, *, durable: bool = True, mode: int = 0o644
             if durable:
                 os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        _discard(temporary)
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None  # what was meant, not what it was called
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
         raise
     if durable:
         _sync_folder(path.parent)
+
+
+def _discard(temporary: Path) -> None:
+    with contextlib.suppress(OSError):  # of a folder that cannot be written any more, say
+        temporary.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -26,8 +26,8 @@ class Bell:
         self.path: Path = layout.bells / f"{os.getpid()}-{os.urandom(4).hex()}"
         try:
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        except OSError as error:
-            raise OutOfDescriptorsError(error.strerror or str(error)) from None
+        except OSError:
+            raise OutOfDescriptorsError from None
         self.socket.setblocking(False)
         try:
             # systems clear their folders for temporary things now and then, whoever still uses one

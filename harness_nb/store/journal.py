@@ -7,6 +7,7 @@ last moments. WAL does not work across a network file system: there the journal 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -18,7 +19,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.errors import HarnessClosedError, JournalBusyError, JournalDamagedError, UnwritableFolderError
+from harness_nb.errors import (
+    HarnessClosedError,
+    JournalBusyError,
+    JournalDamagedError,
+    JournalFullError,
+    OutOfDescriptorsError,
+    UnwritableFolderError,
+)
 from harness_nb.store.layout import state_folder
 
 if TYPE_CHECKING:
@@ -26,6 +34,8 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 BUSY_TIMEOUT = 10.0
+LEAST_ROOM = 65536
+"""Bytes of a disk below which an error of input or output is for want of room."""
 NETWORK_FILE_SYSTEMS = frozenset({
     "9p", "afs", "beegfs", "ceph", "cifs", "davfs", "fuse.davfs2", "fuse.gcsfuse", "fuse.glusterfs", "fuse.rclone",
     "fuse.s3fs", "fuse.sshfs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "orangefs", "smb3", "smbfs",
@@ -132,11 +142,15 @@ class Journal:
                 raise self._explain(error) from None
             if not nested:
                 due, self._afterwards = self._afterwards, []
-        for work in due:
-            work()
+        failures = [failure for work in due if (failure := _failure_of(work))]
+        if failures:
+            raise failures[0]
 
     def afterwards(self, work: Callable[[], object]) -> None:
-        """Do something as soon as what is being written is kept, without the lock; never if it is undone."""
+        """Do something as soon as what is being written is kept, without the lock; never if it is undone.
+
+        Of several works each is done, whatever goes wrong with another.
+        """
         with self._lock:
             assert self._connection.in_transaction
             self._afterwards.append(work)
@@ -171,9 +185,37 @@ class Journal:
             return HarnessClosedError()
         if "locked" in str(error) or "busy" in str(error):
             return JournalBusyError(self.path)
+        if "full" in str(error) or ("I/O" in str(error) and _is_full(self.path.parent)):
+            return JournalFullError(self.path)
+        if "unable to open" in str(error) and not _may_open_more():
+            return OutOfDescriptorsError()
         if "readonly" in str(error) or "unable to open" in str(error):
             return UnwritableFolderError(self.path.parent, str(error))
         return JournalDamagedError(self.path, str(error))
+
+
+def _failure_of(work: Callable[[], object]) -> Exception | None:
+    try:
+        work()
+    except Exception as error:
+        return error
+    return None
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < LEAST_ROOM
+
+
+def _may_open_more() -> bool:
+    try:
+        os.close(os.dup(0))
+    except OSError as error:
+        return error.errno not in (errno.EMFILE, errno.ENFILE)
+    return True
 
 
 def _identity_of(path: Path) -> tuple[int, int] | None:

@@ -32,6 +32,7 @@ autoCommit: false          # commit a plan's files with git once it is verified
 phaseOrder: implied        # implied: a phase waits for the phases before it · declared: only depends_on counts
 maxRetries: 2              # further tries after a failure that can be recovered from
 retryDelay: 2              # seconds before the first further try, doubled each time
+maxOutputMegabytes: 1024   # of what a session prints, so much is kept, the newest (null: all)
 deliver: reference         # credentials reach a worker as: reference (commands that have them) · message (the values)
 
 # Which answers come by themselves. The first policy that fits a question wins; without one, a person is asked.

@@ -22,6 +22,7 @@ from harness_nb.store.questions import Questions
 from harness_nb.store.runs import Runs
 from harness_nb.store.sessions import Sessions
 from harness_nb.store.settings import read_config, write_default_config
+from harness_nb.store.troubles import Troubles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -61,6 +62,7 @@ class Store:
         if sentence:
             warnings.warn(sentence, JournalOnLocalDiskWarning, stacklevel=2)
         self.journal = Journal(path)
+        self.troubles = Troubles()
         self.events = Events(self.journal, clock)
         self.sessions = Sessions(self.journal, self.layout, self.events, clock)
         self.messages = Messages(self.journal, self.sessions, self.events)
