@@ -256,8 +256,8 @@ class AsyncHarness:
         Raises: UnknownStateError.
         """
         wanted = states_of(state)
-        found = await anyio.to_thread.run_sync(self.store.sessions.select)
-        return [AsyncSession(self, one.id) for one in found if wanted is None or one.state in wanted]
+        found = await anyio.to_thread.run_sync(self.store.sessions.ids, wanted)
+        return [AsyncSession(self, one) for one in found]
 
     async def get_output(self, session_id: str, lines: int | None = 100, since: int | None = None) -> Output:
         """Return the last lines that a session printed, or all since a place in bytes.

@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from harness_nb.errors import HarnessError
-from harness_nb.harness.state import newest_attempts, open_project, publish_state
+from harness_nb.harness.state import open_project, publish_state
 from harness_nb.orchestrator.judging import Judge
 from harness_nb.orchestrator.progress import PlanProgress
 from harness_nb.orchestrator.verdicts import Verdicts, say
@@ -77,7 +77,7 @@ class LoneSessions:
         """Return the sessions that wait for a verdict and are ours to judge now."""
         try:
             if self._notice() and self._due:
-                for name in self._due - {one.id for one in newest_attempts(self._store).values()}:
+                for name in self._due - {one.id for one in self._store.sessions.newest_attempts().values()}:
                     self._done(name)  # a later try at the same plan counts
             if not self._due or not is_trusted(self._store.layout.root):
                 return []
@@ -87,7 +87,11 @@ class LoneSessions:
         return [name for name in sorted(waiting) if self._is_ours(name)]
 
     def _notice(self) -> bool:
-        changed = self._store.sessions.select(since=self._seen)
+        if self._seen:
+            changed = self._store.sessions.select(since=self._seen)
+        else:  # of all that ended long ago only what still waits matters
+            self._seen = self._store.events.last
+            changed = self._store.sessions.unjudged()
         for one in changed:
             self._seen = max(self._seen, one.revision)
             unjudged = not one.live and one.verdict is None

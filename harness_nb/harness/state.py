@@ -29,7 +29,7 @@ def open_project(store: Store) -> Project:
 def read_state(store: Store, project: Project | None = None) -> ProjectState:
     """Return what is known of the project now; its documents are read, unless ``project`` is what they say."""
     project = project or open_project(store)
-    newest = newest_attempts(store)
+    newest = store.sessions.newest_attempts()
     unfinished = store.runs.unfinished()
     held = _held(project, (unfinished.options.worker if unfinished else None) or store.config().worker)
     plans = tuple(_plan_info(project, plan, newest.get(plan.id), held) for plan in project.plans)
@@ -43,7 +43,7 @@ def read_state(store: Store, project: Project | None = None) -> ProjectState:
         plans=plans,
         graph=dependency_graph(project, {plan.id: plan.state for plan in plans}, store.clock()),
         sessions=tuple(store.sessions.select(live=True)),
-        questions=len(store.messages.pending()),
+        questions=store.messages.count_pending(),
         problems=project.problems,
         run_id=unfinished.id if unfinished else None,
         holder=note_of(lease) if is_held(lease) else None,
@@ -75,7 +75,7 @@ def publish_state(store: Store, project: Project | None = None) -> None:
         if is_held(store.layout.lease):
             return
         project = project or open_project(store)
-        attempts = newest_attempts(store)
+        attempts = store.sessions.newest_attempts()
         infos = {info.id: info for info in read_state(store, project).plans}
         Publisher(store, project).show(
             {
@@ -115,11 +115,6 @@ def _held(project: Project, worker: str | None) -> dict[str, str]:
         if refusal is not None:
             refused[plan.id] = refusal
     return refused | project.held
-
-
-def newest_attempts(store: Store) -> dict[str, SessionRecord]:
-    """Return the newest try at each plan."""
-    return {str(one.plan_id): one for one in store.sessions.select() if one.is_attempt}
 
 
 def _plan_info(project: Project, plan: Plan, attempt: SessionRecord | None, held: dict[str, str]) -> PlanInfo:

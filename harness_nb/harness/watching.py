@@ -56,14 +56,9 @@ class Watch:
 
     def _look(self) -> StateChange:
         last = self._store.events.last  # before the sessions: what changes in between is found once more, not lost
-        changed = self._store.sessions.select(since=min(self._since, last))  # a cursor may be of another journal
-        found = [
-            one
-            for one in changed
-            if (self._session_ids is None or one.id in self._session_ids)
-            and (self._states is None or one.state in self._states)
-        ]
-        return StateChange(sessions=tuple(found), cursor=max([last, *(one.revision for one in changed)]))
+        since = min(self._since, last)  # a cursor may be of another journal
+        found = self._store.sessions.select(since=since, ids=self._session_ids, states=self._states)
+        return StateChange(sessions=tuple(found), cursor=max([last, *(one.revision for one in found)]))
 
     def _require_answers(self) -> None:
         assert self._require is not None

@@ -77,8 +77,9 @@ async def start_session(given: given_by.StartSession, caller: Caller) -> Session
 
 async def list_sessions(given: given_by.ListSessions, caller: Caller) -> SessionsReply:
     """Return the sessions, or those in a state."""
-    records = await anyio.to_thread.run_sync(caller.harness.store.sessions.select)
-    return SessionsReply.of([one for one in records if given.state in (None, one.state)], given.limit)
+    states = None if given.state is None else {given.state}
+    records = await anyio.to_thread.run_sync(lambda: caller.harness.store.sessions.select(states=states))
+    return SessionsReply.of(records, given.limit)
 
 
 async def get_output(given: given_by.GetOutput, caller: Caller) -> OutputReply:

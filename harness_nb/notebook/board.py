@@ -193,7 +193,7 @@ class BoardScene:
         """Return the newest attempt at each plan, also those that began elsewhere, and what runs without a plan."""
         chosen = {one.plan_id for one in report.plans}
         sessions = self._store.sessions
-        began = sessions.select(run_id=self._run_id)
+        began = sessions.select(run_id=self._run_id) if self._run_id else sessions.newest(ROWS)
         adopted = {one.session_id for one in report.plans if one.session_id} - {one.id for one in began}
         found: dict[str, SessionRecord] = {}
         for one in [*self._begun(adopted), *began]:

@@ -80,8 +80,8 @@ class AskedFiles:
     def show(self, session_id: str) -> None:
         """Let ``checkpoint.json`` be the oldest open question, and nothing when there is none."""
         folder = self._layout.session(session_id)
-        pending = self._messages.pending(session_id)
-        wanted = self._copy(folder, pending[0]) if pending else None
+        oldest = self._messages.oldest_pending(session_id)
+        wanted = self._copy(folder, oldest) if oldest else None
         if wanted is None or not same_file(folder.checkpoint, wanted):
             if self._is_shown(folder):
                 target = self._aside(folder)

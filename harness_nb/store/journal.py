@@ -32,7 +32,9 @@ from harness_nb.store.layout import state_folder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-SCHEMA_VERSION = 2
+SCHEMAS = ("schema.sql", "schema-2.sql")
+"""What makes each version of the journal from the one before."""
+SCHEMA_VERSION = len(SCHEMAS)
 BUSY_TIMEOUT = 10.0
 LEAST_ROOM = 65536
 """Bytes of a disk below which an error of input or output is for want of room."""
@@ -105,11 +107,13 @@ class Journal:
                 return
 
     def _migrate(self) -> None:
-        schema = files("harness_nb.store").joinpath("schema.sql").read_text(encoding="utf-8")
         with self.write() as connection:  # a second process waits here, then finds the work done
-            if connection.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            for name in SCHEMAS[version:]:
+                schema = files("harness_nb.store").joinpath(name).read_text(encoding="utf-8")
                 for statement in schema.split(";"):
                     connection.execute(statement)
+            if version < SCHEMA_VERSION:
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     @contextmanager

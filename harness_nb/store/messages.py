@@ -31,6 +31,7 @@ from harness_nb.protocol.messages import (
 )
 from harness_nb.protocol.records import MessageRecord, SessionRecord
 from harness_nb.protocol.wording import message_text, through
+from harness_nb.store.sessions import AMONG
 
 if TYPE_CHECKING:
     import sqlite3
@@ -226,8 +227,16 @@ class Messages:
 
     def pending(self, session_id: str | None = None, types: Iterable[str] | None = None) -> list[MessageRecord]:
         """Return the open questions, oldest first."""
-        wanted = set(QUESTIONS if types is None else types)
-        return [one for one in self._open(session_id, "in") if one.type in wanted]
+        return self._open(session_id, "in", types=QUESTIONS if types is None else types)
+
+    def oldest_pending(self, session_id: str) -> MessageRecord | None:
+        """Return the oldest open question of a session, or None."""
+        return next(iter(self._open(session_id, "in", types=QUESTIONS, limit=1)), None)
+
+    def count_pending(self) -> int:
+        """Return how many questions are open."""
+        where, values = _open_where(None, "in", QUESTIONS)
+        return int(self._journal.read(f"SELECT count(*) FROM messages WHERE {where}", values)[0][0])  # noqa: S608 — our own words
 
     def waits_for(self, session_id: str) -> dict[str, str | None]:
         """Return state and reason of a session whose worker is at work, or waits for the answer to a question."""
@@ -259,12 +268,14 @@ class Messages:
         waiting = self._open(session.id, "out") if kind == "session_ready" else []
         return "responded" if any(one.type == "assign_task" for one in waiting) else "pending"
 
-    def _open(self, session_id: str | None, direction: str, limit: int = -1) -> list[MessageRecord]:
-        where, values = "status = 'pending' AND direction = ?", [direction]
-        if session_id is not None:
-            where, values = where + " AND session_id = ?", [direction, session_id]
+    def _open(
+        self, session_id: str | None, direction: str, *, types: Iterable[str] | None = None, limit: int = -1
+    ) -> list[MessageRecord]:
+        where, values = _open_where(session_id, direction, types)
+        # in order of the open ones; without the sign, all messages that there ever were would be read in theirs
+        order = "+seq" if session_id is None else "seq"
         rows = self._journal.read(
-            f"SELECT seq, data FROM messages WHERE {where} ORDER BY seq LIMIT {limit}",  # noqa: S608 — our own words
+            f"SELECT seq, data FROM messages WHERE {where} ORDER BY {order} LIMIT {limit}",  # noqa: S608 — our own words
             values,
         )
         return [_record(row) for row in rows]
@@ -289,6 +300,15 @@ class Messages:
         session = self._sessions.get(session_id)
         if session.state == "checkpoint" and not self.pending(session_id):
             self._sessions.update(session_id, "resumed", state="running", reason=None)
+
+
+def _open_where(session_id: str | None, direction: str, types: Iterable[str] | None) -> tuple[str, list[str]]:
+    where, values = "status = 'pending' AND direction = ?", [direction]
+    if session_id is not None:
+        where, values = f"{where} AND session_id = ?", [*values, session_id]
+    if types is not None:
+        where, values = f"{where} AND type {AMONG}", [*values, json.dumps(sorted(types))]
+    return where, values
 
 
 def already_answered(message_id: str, earlier: MessageRecord) -> AlreadyAnsweredError:

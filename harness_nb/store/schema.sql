@@ -1,25 +1,13 @@
--- Version 2. Each row keeps its whole record as JSON beside the columns that are searched by.
--- An older journal becomes a newer one by doing all of this once more: what is there stays.
+-- Version 1. Each row keeps its whole record as JSON beside the columns that are searched by.
 
-CREATE TABLE IF NOT EXISTS runs (
+CREATE TABLE runs (
     id TEXT PRIMARY KEY,
     state TEXT NOT NULL,
     created_at TEXT NOT NULL,
     data TEXT NOT NULL
 );
 
--- Where each plan of a run stands. Its version grows with every change, for those who look again and again.
-CREATE TABLE IF NOT EXISTS run_plans (
-    run_id TEXT NOT NULL,
-    plan_id TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    selected INTEGER NOT NULL,
-    data TEXT NOT NULL,
-    PRIMARY KEY (run_id, plan_id)
-);
-CREATE INDEX IF NOT EXISTS run_plans_by_version ON run_plans (run_id, version);
-
-CREATE TABLE IF NOT EXISTS sessions (
+CREATE TABLE sessions (
     id TEXT PRIMARY KEY,
     state TEXT NOT NULL,
     run_id TEXT,
@@ -28,11 +16,11 @@ CREATE TABLE IF NOT EXISTS sessions (
     revision INTEGER NOT NULL,
     data TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS sessions_live ON sessions (created_at) WHERE state NOT IN ('completed', 'failed');
-CREATE INDEX IF NOT EXISTS sessions_by_plan ON sessions (plan_id, created_at);
-CREATE INDEX IF NOT EXISTS sessions_by_revision ON sessions (revision);
+CREATE INDEX sessions_live ON sessions (created_at) WHERE state NOT IN ('completed', 'failed');
+CREATE INDEX sessions_by_plan ON sessions (plan_id, created_at);
+CREATE INDEX sessions_by_revision ON sessions (revision);
 
-CREATE TABLE IF NOT EXISTS messages (
+CREATE TABLE messages (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL,
     session_id TEXT NOT NULL,
@@ -45,16 +33,16 @@ CREATE TABLE IF NOT EXISTS messages (
 );
 -- Ids are a session's own: a shell worker may call its question q1 in every attempt.
 -- Of many answers to one question, one can be inserted.
-CREATE INDEX IF NOT EXISTS messages_by_id ON messages (id);
-CREATE UNIQUE INDEX IF NOT EXISTS one_answer ON messages (session_id, in_response_to) WHERE in_response_to IS NOT NULL;
-CREATE INDEX IF NOT EXISTS messages_open ON messages (session_id, seq) WHERE status = 'pending';
-CREATE INDEX IF NOT EXISTS messages_by_session ON messages (session_id, seq);
+CREATE INDEX messages_by_id ON messages (id);
+CREATE UNIQUE INDEX one_answer ON messages (session_id, in_response_to) WHERE in_response_to IS NOT NULL;
+CREATE INDEX messages_open ON messages (session_id, seq) WHERE status = 'pending';
+CREATE INDEX messages_by_session ON messages (session_id, seq);
 
-CREATE TABLE IF NOT EXISTS events (
+CREATE TABLE events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     timestamp TEXT NOT NULL,
     kind TEXT NOT NULL,
     session_id TEXT,
     data TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS events_by_kind ON events (kind, seq);
+CREATE INDEX events_by_kind ON events (kind, seq);

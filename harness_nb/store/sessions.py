@@ -15,14 +15,21 @@ from harness_nb.store.atomic import read_model, write_model
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
     from harness_nb.store.events import Events
     from harness_nb.store.journal import Journal
     from harness_nb.store.layout import Layout
 
+AMONG = "IN (SELECT value FROM json_each(?))"
 LIVE = "state NOT IN ('completed', 'failed')"
+ATTEMPT = (
+    "plan_id IS NOT NULL AND json_extract(data, '$.worker') <> 'python' "
+    "AND json_extract(data, '$.taskType') IN ('execute', 'research')"
+)
+"""``SessionRecord.is_attempt`` in the words of an index, which must be these very ones to be used."""
+UNJUDGED = f"run_id IS NULL AND json_extract(data, '$.verdict') IS NULL AND {ATTEMPT}"
 
 
 class Sessions:
@@ -67,6 +74,8 @@ class Sessions:
         run_id: str | None = None,
         plan_id: str | None = None,
         since: int | None = None,
+        states: Collection[str] | None = None,
+        ids: Collection[str] | None = None,
     ) -> list[SessionRecord]:
         """Return the sessions that fit, oldest first; ``since`` keeps those changed after that event."""
         where: list[str] = [] if live is None else [LIVE if live else f"NOT ({LIVE})"]
@@ -75,9 +84,47 @@ class Sessions:
             if value is not None:
                 where.append(f"{column} {sign} ?")
                 values.append(value)
-        condition = " AND ".join(where) or "1"
+        for column, among in (("state", states), ("id", ids)):
+            if among is not None:
+                where.append(f"{column} {AMONG}")
+                values.append(json.dumps(sorted(among)))
+        return self._read(" AND ".join(where), values)
+
+    def ids(self, states: Collection[str] | None = None) -> list[str]:
+        """Return the ids of all sessions, or of those in these states, oldest first."""
+        condition = "1" if states is None else f"state {AMONG}"
+        values = () if states is None else (json.dumps(sorted(states)),)
+        rows = self._journal.read(f"SELECT id FROM sessions WHERE {condition} ORDER BY rowid", values)  # noqa: S608 — our own words
+        return [row["id"] for row in rows]
+
+    def newest_attempts(self) -> dict[str, SessionRecord]:
+        """Return the newest try at each plan."""
+        found = self._read(f"rowid IN (SELECT max(rowid) FROM sessions WHERE {ATTEMPT} GROUP BY plan_id)")  # noqa: S608 — our own words
+        return {str(one.plan_id): one for one in found}
+
+    def unjudged(self) -> list[SessionRecord]:
+        """Return the tries at plans that are of no run and have no verdict, oldest first."""
+        return self._read(UNJUDGED)
+
+    def newest(self, without_plan: int) -> list[SessionRecord]:
+        """Return the newest session at each plan, and of those without a plan what lives and so many others.
+
+        Sessions that are a notebook's own process are left out.
+        """
+        worker = "json_extract(data, '$.worker') <> 'python'"
+        return self._read(
+            f"rowid IN (SELECT max(rowid) FROM sessions WHERE plan_id IS NOT NULL AND {worker} GROUP BY plan_id) "  # noqa: S608 — our own words
+            f"OR rowid IN (SELECT rowid FROM sessions WHERE plan_id IS NULL AND {worker} AND {LIVE}) "
+            f"OR rowid IN (SELECT rowid FROM sessions WHERE plan_id IS NULL AND {worker} AND NOT ({LIVE}) "
+            "ORDER BY rowid DESC LIMIT ?)",
+            (without_plan,),
+        )
+
+    def _read(self, condition: str, values: Sequence[Any] = ()) -> list[SessionRecord]:
+        # what is left of a condition is put in order; without the sign, the whole table would be read in its order
+        order = "+rowid" if condition else "rowid"
         rows = self._journal.read(
-            f"SELECT data FROM sessions WHERE {condition} ORDER BY created_at, rowid",  # noqa: S608 — our own words
+            f"SELECT data FROM sessions WHERE {condition or '1'} ORDER BY {order}",  # noqa: S608 — our own words
             values,
         )
         return [_record(row) for row in rows]
@@ -160,7 +207,7 @@ class Sessions:
 
 
 def _record(row: sqlite3.Row) -> SessionRecord:
-    return SessionRecord.model_validate(json.loads(row["data"]))
+    return SessionRecord.model_validate_json(row["data"])
 
 
 def _expire(connection: sqlite3.Connection, session_id: str) -> None:
