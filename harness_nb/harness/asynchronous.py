@@ -166,12 +166,14 @@ class AsyncHarness:
         env: Mapping[str, str] | None = None,
         env_credentials: Mapping[str, str] | None = None,
         resume: str | None = None,
+        terminal: bool = True,
     ) -> AsyncSession:
         """Start a worker in a process of its own that outlives this one.
 
         A ``command`` is run as it is; a ``plan`` is assigned to the worker by itself, and its context is how the try
         before failed, and ``prompt``. ``env_credentials`` are in the worker's environment and masked in its output.
-        ``resume`` names a session to go on with.
+        ``resume`` names a session to go on with. Without a ``terminal`` a command has pipes, and its output is kept
+        byte for byte.
 
         Raises: UntrustedProjectError for a plan, UnknownPlanError, UnknownWorkerError, UnsuitableWorkerError,
         CommandNotFoundError, WorkingFolderNotFoundError, MissingCommandError, NotResumableError, UnusableArgumentError.
@@ -196,7 +198,9 @@ class AsyncHarness:
             attempt=len(earlier) + 1,
             created_at=self.store.clock(),
         )
-        assignment = Assignment(plan=found, prompt=prompt, command=words or (), params=given, task_type=task_type)
+        assignment = Assignment(
+            plan=found, prompt=prompt, command=words or (), params=given, task_type=task_type, terminal=terminal
+        )
 
         def assign() -> None:
             if self._lone is not None and session.is_attempt:

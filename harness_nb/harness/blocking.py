@@ -87,9 +87,9 @@ class Session(_Awaitable["AsyncSession"], Displayed):
         """Return the last lines that the worker printed, or all since a place in bytes."""
         return self._twin.output(lines, since)
 
-    def send(self, text: str) -> None:
-        """Type text at the worker's terminal; a line ends with a newline."""
-        _call(self._twin.send, text)
+    def send(self, text: str, *, end: bool = False) -> None:
+        """Type text at the worker's terminal; a line ends with a newline, and ``end`` says that no more will come."""
+        _call(self._twin.send, text, end=end)
 
     def resize(self, rows: int, cols: int) -> None:
         """Set the size of the worker's terminal in characters."""
@@ -348,11 +348,13 @@ class Harness(Displayed):
         env: Mapping[str, str] | None = None,
         env_credentials: Mapping[str, str] | None = None,
         resume: str | None = None,
+        terminal: bool = True,
     ) -> Session:
         """Start a worker in a process of its own that outlives this one.
 
         A ``command`` is run as it is; a ``plan`` is assigned to the worker by itself. ``env_credentials`` are in the
         worker's environment and masked in its output. ``resume`` names a session to go on with.
+        Without a ``terminal`` a command has pipes, and its output is kept byte for byte.
 
         Raises: UntrustedProjectError for a plan, UnknownPlanError, UnknownWorkerError, UnsuitableWorkerError,
         CommandNotFoundError, WorkingFolderNotFoundError, MissingCommandError, NotResumableError, UnusableArgumentError.
@@ -369,6 +371,7 @@ class Harness(Displayed):
             env=env,
             env_credentials=env_credentials,
             resume=resume,
+            terminal=terminal,
         )
         return Session(twin)
 

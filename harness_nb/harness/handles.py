@@ -52,12 +52,12 @@ class AsyncSession:
         """Return the last lines that the worker printed, or all since a place in bytes."""
         return read_output(self.harness.store.layout.session(self.id).output, lines=lines, since=since)
 
-    async def send(self, text: str) -> None:
-        """Type text at the worker's terminal; a line ends with a newline.
+    async def send(self, text: str, *, end: bool = False) -> None:
+        """Type text at the worker's terminal; a line ends with a newline, and ``end`` says that no more will come.
 
         Raises: ShimFailedError.
         """
-        await self._order(do="input", data=base64.b64encode(text.encode()).decode())
+        await self._order(do="input", data=base64.b64encode(text.encode()).decode(), end=end)
 
     async def resize(self, rows: int, cols: int) -> None:
         """Set the size of the worker's terminal in characters.

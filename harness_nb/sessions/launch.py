@@ -33,6 +33,7 @@ class Launch:
     """What to start and where; ``credentials`` reach the shim by pipe and are masked in the output.
 
     ``rows`` and ``cols`` are the terminal's size in characters, ``limit`` the bytes of output that are kept, about.
+    Without a ``terminal`` the worker reads and writes pipes, and its output is kept as it wrote it.
     """
 
     argv: tuple[str, ...]
@@ -42,6 +43,7 @@ class Launch:
     rows: int = 40
     cols: int = 120
     limit: int | None = None
+    terminal: bool = True
 
 
 def launch(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]:
@@ -94,6 +96,7 @@ def orders_for(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]
         "rows": order.rows,
         "cols": order.cols,
         "limit": order.limit,
+        "terminal": order.terminal,
         "log": os.fspath(folder.output),
         "exit": os.fspath(folder.exit),
         "info": os.fspath(folder.shim),

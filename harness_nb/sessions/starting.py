@@ -64,7 +64,12 @@ def start(
     folder = store.layout.session(session.id)
     known = assignment.replace(command=tuple(masker.mask(word) for word in assignment.command))
     order = Launch(
-        what.argv, store.layout.root / session.working_dir, {**what.env, **env}, credentials, limit=output_limit(store)
+        what.argv,
+        store.layout.root / session.working_dir,
+        {**what.env, **env},
+        credentials,
+        limit=output_limit(store),
+        terminal=what.terminal,
     )
     try:
         write_model(folder.assignment, known, durable=False)  # a machine that stops ends its reader too
@@ -120,7 +125,8 @@ def _order_to_resume(store: Store, session: SessionRecord) -> Launch:
     if what is None:
         raise NotResumableError(session.id, session.worker)
     make_token(folder.token)
-    return Launch(what.argv, store.layout.root / session.working_dir, what.env, limit=output_limit(store))
+    cwd = store.layout.root / session.working_dir
+    return Launch(what.argv, cwd, what.env, limit=output_limit(store), terminal=what.terminal)
 
 
 def can_be_resumed(store: Store, session: SessionRecord) -> bool:

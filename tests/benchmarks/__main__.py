@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 async def measure(*, quick: bool) -> AsyncIterator[Figure]:
     """Yield each figure as soon as it is known."""
     yield await starting.start_of_a_session(15 if quick else 41)
-    yield terminal.output_to_disk(20 if quick else 100, 3)
+    for figure in terminal.output_to_disk(20 if quick else 100, 3):
+        yield figure
     for figure in await talking.reports_and_answers(1 if quick else 4):
         yield figure
     if not quick:

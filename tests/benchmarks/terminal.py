@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 LINE = b"0123456789 the quick brown fox jumps over the lazy dog, and then it all begins anew.\n"
 
 
-def output_to_disk(megabytes: int, rounds: int) -> Figure:
-    """Let ``cat`` print a file on a terminal, by turns through a shim and through a bare loop."""
-    ours, bare = [], []
+def output_to_disk(megabytes: int, rounds: int) -> list[Figure]:
+    """Let ``cat`` print a file on a terminal and into a pipe, by turns through a shim and through a bare loop."""
     with project() as root:
         source = root / "source.txt"
         with source.open("wb") as file:
@@ -28,46 +27,57 @@ def output_to_disk(megabytes: int, rounds: int) -> Figure:
                 file.write((LINE * (1_000_000 // len(LINE) + 1))[:1_000_000])
         layout = Layout(root)
         layout.create()
-        for number in range(rounds):
-            bare.append(megabytes / _bare_loop(source, root / "bare.log"))
-            ours.append(megabytes / _through_a_shim(layout, source, f"s{number}"))
-            assert (root / "bare.log").stat().st_size == layout.session(f"s{number}").output.stat().st_size
-            layout.session(f"s{number}").output.unlink()
+        return [
+            _compare("terminal", "PTY", 0.8, layout, source, rounds),
+            _compare("pipe", "pipe", 0.5, layout, source, rounds),
+        ]
+
+
+def _compare(what: str, yardstick: str, goal: float, layout: Layout, source: Path, rounds: int) -> Figure:
+    ours, bare = [], []
+    megabytes, terminal = source.stat().st_size // 1_000_000, what == "terminal"
+    bare_log = layout.root / "bare.log"
+    for number in range(rounds):
+        folder = layout.session(f"{what}{number}")
+        bare.append(megabytes / _bare_loop(source, bare_log, terminal=terminal))
+        ours.append(megabytes / _through_a_shim(layout, source, folder.path.name, terminal=terminal))
+        assert bare_log.stat().st_size == folder.output.stat().st_size
+        folder.output.unlink()
     share = median(ours) / median(bare)
     return Figure(
-        f"{megabytes} MB of terminal output to disk (median of {rounds})",
+        f"{megabytes} MB of {what} output to disk (median of {rounds})",
         f"{median(ours):.0f} MB/s",
-        f"{median(bare):.0f} MB/s bare PTY loop",
-        f"≥ 0.8 of it: {share:.2f}",
-        share >= 0.8,
+        f"{median(bare):.0f} MB/s bare {yardstick} loop",
+        f"≥ {goal} of it: {share:.2f}",
+        share >= goal,
     )
 
 
-def _bare_loop(source: Path, log: Path) -> float:
+def _bare_loop(source: Path, log: Path, *, terminal: bool) -> float:
     began = time.perf_counter()
-    master, slave = os.openpty()
+    reads, theirs = os.openpty() if terminal else os.pipe()
     with (
-        subprocess.Popen(["cat", source], stdin=slave, stdout=slave, stderr=slave),
+        subprocess.Popen(["cat", source], stdin=theirs, stdout=theirs, stderr=theirs),
         log.open("wb", buffering=0) as file,
     ):
-        os.close(slave)
+        os.close(theirs)
         while True:
             try:
-                data = os.read(master, 65536)
+                data = os.read(reads, 65536)
             except OSError:  # Linux says the end of a terminal so
                 break
             if not data:
                 break
             file.write(data)
-    os.close(master)
+    os.close(reads)
     return time.perf_counter() - began
 
 
-def _through_a_shim(layout: Layout, source: Path, name: str) -> float:
+def _through_a_shim(layout: Layout, source: Path, name: str, *, terminal: bool) -> float:
     folder = layout.session(name)
     folder.create()
     began = time.perf_counter()
-    info = launch(layout, name, Launch(("cat", os.fspath(source)), layout.root))
+    info = launch(layout, name, Launch(("cat", os.fspath(source)), layout.root, terminal=terminal))
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(info["socket"])
@@ -79,3 +89,8 @@ def _through_a_shim(layout: Layout, source: Path, name: str) -> float:
     while not folder.exit.exists():
         time.sleep(0.001)
     return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    for figure in output_to_disk(100, 3):
+        print(figure)

@@ -31,12 +31,20 @@ def typed(text: str) -> dict[str, str]:
     return {"do": "input", "data": base64.b64encode(text.encode()).decode()}
 
 
-def test_the_last_line_of_every_short_process_is_there(workers: Workers) -> None:
-    """What a worker prints just before its end is still in the terminal when the shim is told of the end."""
-    started = [workers.start("sh", "-c", f"echo first; printf 'last-{number}'") for number in range(100)]
-    for number, worker in enumerate(started):
-        assert worker.ends()["exitCode"] == 0
-        assert worker.text == f"first\nlast-{number}"
+SEVERAL = 10
+"""Short processes at a time."""
+
+
+@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipes"])
+@pytest.mark.parametrize("count", [50, pytest.param(1000, marks=[pytest.mark.soak, pytest.mark.timeout(900)])])
+def test_the_last_line_of_every_short_process_is_there(workers: Workers, count: int, terminal: bool) -> None:
+    """What a worker prints just before its end is still on its way when the shim is told of the end."""
+    for first in range(0, count, SEVERAL):
+        numbers = range(first, min(first + SEVERAL, count))
+        started = [workers.sh(f"echo first; printf 'last-{number}'", terminal=terminal) for number in numbers]
+        for number, worker in zip(numbers, started, strict=True):
+            assert worker.ends()["exitCode"] == 0
+            assert worker.text == f"first\nlast-{number}"
 
 
 def test_twenty_megabytes_arrive_byte_for_byte(workers: Workers) -> None:

@@ -101,13 +101,15 @@ class Workers:
         credentials: Mapping[str, str] | None = None,
         prepare: Callable[[SessionFolder], object] | None = None,
         limit: int | None = None,
+        terminal: bool = True,
     ) -> Worker:
         name = f"s{next(self._numbers)}"
         folder = self.layout.session(name)
         folder.create()
         if prepare is not None:
             prepare(folder)
-        info = launch(self.layout, name, Launch(argv, self.layout.root, env or {}, credentials or {}, limit=limit))
+        order = Launch(argv, self.layout.root, env or {}, credentials or {}, limit=limit, terminal=terminal)
+        info = launch(self.layout, name, order)
         worker = Worker(folder, info)
         self.started.append(worker)
         return worker

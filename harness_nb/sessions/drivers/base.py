@@ -27,14 +27,16 @@ class Assignment(WireModel):
     params: dict[str, Any] = Field(default_factory=dict)
     task_type: str = "execute"
     attempt: int = 1
+    terminal: bool = True
 
 
 @dataclass(frozen=True)
 class Start:
-    """A command line, and what its environment needs besides the usual."""
+    """A command line, what its environment needs besides the usual, and whether it wants a terminal or pipes."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
+    terminal: bool = True
 
 
 class Driver(Protocol):

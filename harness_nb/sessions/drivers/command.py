@@ -31,7 +31,7 @@ class CommandDriver:
         env = parameters(assignment)
         if assignment.plan is not None:
             env |= {"HARNESS_PLAN": assignment.plan.id, "HARNESS_PLAN_PATH": assignment.plan.path or ""}
-        return Start(tuple(os.fspath(part) for part in assignment.command), env)
+        return Start(tuple(os.fspath(part) for part in assignment.command), env, assignment.terminal)
 
     def resume(self, assignment: Assignment) -> Start | None:  # noqa: ARG002 — what every driver is asked
         """Return None: nobody knows what a command has done already."""

@@ -1,13 +1,14 @@
 """A shim's life: from its orders to the last byte of its worker.
 
-It detaches itself, takes the session's lock (the proof that it lives), starts the worker on a terminal of its own,
-appends what that prints to the log, serves a Unix socket, and records how the worker ended.
+It detaches itself, takes the session's lock (the proof that it lives), starts the worker on a terminal of its own or on
+pipes, appends what that prints to the log, serves a Unix socket, and records how the worker ended.
 
-On the socket: one JSON object a line. ``do`` is ``input`` (``data``: base64), ``resize`` (``rows``, ``cols``),
-``stop`` (``by``, ``grace``: seconds between the polite and the hard signal), ``signal`` (``number``), ``grant``
-(``id``, ``values``: credentials to hold in memory and to mask from now on; ``unmasked`` names those too short for it),
-``take`` (``id``: hands those values out), ``mask`` (``texts``: gives them back without any value that it holds) or
-``watch`` (lines ``{"output": size}`` and ``{"exit": …}`` follow by themselves). Each gets a line with ``ok`` back.
+On the socket: one JSON object a line. ``do`` is ``input`` (``data``: base64; ``end``: it is the last), ``resize``
+(``rows``, ``cols``), ``stop`` (``by``, ``grace``: seconds between the polite and the hard signal), ``signal``
+(``number``), ``grant`` (``id``, ``values``: credentials to hold in memory and to mask from now on; ``unmasked`` names
+those too short for it), ``take`` (``id``: hands those values out), ``mask`` (``texts``: gives them back without any
+value that it holds) or ``watch`` (lines ``{"output": size}`` and ``{"exit": …}`` follow by themselves). Each gets a
+line with ``ok`` back.
 Credentials never touch the disk: they arrive over the socket or with the orders, and go out over the socket only.
 """
 
@@ -20,14 +21,13 @@ import json
 import os
 import select
 import signal
-import struct
 import sys
-import termios
 import time
 
 from .door import Door
 from .files import LastWord, ring, write_json
 from .log import Log
+from .terminal import Keyboard, Pipes, Terminal, set_size
 from .tree import become_subreaper, boot_id, kill_tree, reap, signal_tree, start_time, tree
 
 TYPE_CHECKING = False  # typing and base64 would add a sixth to the time that it takes to start
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from .masker import Masker
 
 READ_SIZE = 65536
-BATCH = 64
+BATCH = 1 << 18
+"""Bytes that go to the log at once, about: more would only make this process larger."""
 NOTIFY_EVERY = 0.02
 """Seconds between two announcements of output: fifty a second is more than eyes follow."""
 DRAIN_SILENCE = 0.2
@@ -48,7 +49,6 @@ LOOK_AGAIN = 0.05
 LAST_WORD_LIMIT = 600.0
 """Seconds that a shim waits until it can write down how its worker ended, where the folder became read-only."""
 TRY_AGAIN = 0.5
-MAX_QUEUED_INPUT = 1 << 20
 WORKER_DEFAULTS = (
     signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ,
 )  # fmt: skip
@@ -67,7 +67,6 @@ class Shim:
         self.masker: Masker | None = None  # only sessions with credentials pay for it
         self.granted: dict[str, dict[str, str]] = {}
         self.unmasked: list[str] = []
-        self.input = b""
         self.announced = 0
         self.announced_trouble: str | None = None
         self.announce_at = 0.0
@@ -115,30 +114,33 @@ class Shim:
             signal.signal(number, lambda *_: self.stop("signal", 5.0))
 
     def _spawn(self) -> int:
-        master, slave = os.openpty()
-        set_size(slave, self.orders.get("rows", 40), self.orders.get("cols", 120))
+        orders = self.orders
+        pipes = not orders.get("terminal", True)
+        ends = Pipes() if pipes else Terminal(orders.get("rows", 40), orders.get("cols", 120))
         errors, report = os.pipe()  # close-on-exec: reaches its end when exec succeeds
         worker = os.fork()
         if worker == 0:
-            self._become_worker(slave, report)
-        os.close(slave)
-        os.close(report)
+            self._become_worker(ends, report)
+        for descriptor in {*ends.theirs, report}:
+            os.close(descriptor)
         self.reaps_orphans = become_subreaper()  # beside the worker's start: loading what it takes costs time
         with os.fdopen(errors, "rb") as reader:
             failure = reader.read()
         if failure:
             os.waitpid(worker, 0)
             raise CommandRefused(*json.loads(failure))
-        os.set_blocking(master, False)
-        self.terminal = master
+        os.set_blocking(ends.reads, False)
+        os.set_blocking(ends.writes, False)
+        self.terminal, self.keyboard = ends.reads, Keyboard(ends, self.poll)
         return worker
 
-    def _become_worker(self, slave: int, report: int) -> None:
+    def _become_worker(self, ends: Terminal | Pipes, report: int) -> None:
         try:
             os.setsid()
-            fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-            for target in (0, 1, 2):
-                os.dup2(slave, target)
+            ends.take()
+            typed, printed = ends.theirs
+            for source, target in ((typed, 0), (printed, 1), (printed, 2)):
+                os.dup2(source, target)
             signal.set_wakeup_fd(-1)
             for number in WORKER_DEFAULTS:
                 signal.signal(number, signal.SIG_DFL)
@@ -183,9 +185,9 @@ class Shim:
         return max(0, int((min(moments) - time.monotonic()) * 1000) + 1) if moments else None
 
     def _handle(self, descriptor: int, events: int) -> None:
+        if descriptor == self.keyboard.descriptor and events & (select.POLLOUT | select.POLLERR):
+            self.keyboard.type()
         if descriptor == self.terminal:
-            if events & select.POLLOUT:
-                self._type()
             if events & (select.POLLIN | select.POLLHUP):
                 self._read()
         elif descriptor == self.wakeup:
@@ -197,7 +199,8 @@ class Shim:
         """Move what the worker printed to the log; false at the end of the terminal."""
         chunks = []
         alive = True
-        for _ in range(BATCH):
+        size = 0
+        while size < BATCH:
             try:
                 chunk = os.read(self.terminal, READ_SIZE)
             except BlockingIOError:
@@ -209,6 +212,7 @@ class Shim:
                 self.poll.unregister(self.terminal)
                 break
             chunks.append(chunk)
+            size += len(chunk)
         if chunks:
             data = b"".join(chunks)
             self.log.append(self.masker.feed(data) if self.masker else data)
@@ -229,16 +233,6 @@ class Shim:
         more = {"dropped": self.log.dropped, "trouble": self.log.trouble}
         return {"output": self.log.size, **{name: value for name, value in more.items() if value}}
 
-    def _type(self) -> None:
-        try:
-            self.input = self.input[os.write(self.terminal, self.input) :]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.input = b""
-        if not self.input:
-            self.poll.modify(self.terminal, select.POLLIN)
-
     # --- orders ------------------------------------------------------------------------------
 
     def _answer(self, client: Client, line: bytes) -> dict[str, Any]:
@@ -251,7 +245,7 @@ class Shim:
     def _do(self, client: Client, request: dict[str, Any]) -> dict[str, Any] | None:
         action = request["do"]
         if action == "input":
-            self._queue_input(binascii.a2b_base64(request["data"]))
+            self.keyboard.queue(binascii.a2b_base64(request["data"]), end=request.get("end", False))
         elif action == "resize":
             set_size(self.terminal, request["rows"], request["cols"])
         elif action == "signal":
@@ -271,12 +265,6 @@ class Shim:
         else:
             raise ValueError(f"nothing is known to do for {action!r}")
         return None
-
-    def _queue_input(self, data: bytes) -> None:
-        if len(self.input) + len(data) > MAX_QUEUED_INPUT:
-            raise ValueError("the worker does not read its input; 1 MiB of it waits already")
-        self.input += data
-        self.poll.modify(self.terminal, select.POLLIN | select.POLLOUT)
 
     def _grant(self, grant_id: str, values: dict[str, str]) -> list[str]:
         if self.masker is None:
@@ -357,11 +345,6 @@ class Shim:
                     return
         except KeyError:  # the terminal had already ended before
             return
-
-
-def set_size(descriptor: int, rows: int, cols: int) -> None:
-    """Set a terminal's size in characters."""
-    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
 
 
 def detach() -> bool:
