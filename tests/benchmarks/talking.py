@@ -45,10 +45,10 @@ async def reports_and_answers(sessions: int) -> list[Figure]:
     with project() as root:
         async with AsyncHarness(root) as h:
             for _ in range(sessions):
-                there, back = await _talk(h, PER_SESSION)
+                there, back = await talk(h, PER_SESSION)
                 reports += there
                 answers += back
-    ping = await anyio.to_thread.run_sync(_pings, len(reports))
+    ping = await anyio.to_thread.run_sync(pings, len(reports))
     return [
         _figure("a worker's report to a Python handler", reports, ping),
         _figure("an answer to the waiting worker", answers, ping),
@@ -59,15 +59,16 @@ async def a_long_talk(questions: int) -> list[Figure]:
     """Let one worker ask that often, and look at the last hundred."""
     with project() as root:
         async with AsyncHarness(root) as h:
-            reports, answers = await _talk(h, questions)
-    ping = await anyio.to_thread.run_sync(_pings, 100)
+            reports, answers = await talk(h, questions)
+    ping = await anyio.to_thread.run_sync(pings, 100)
     return [
         _figure(f"a report after {questions - 100} others of its session", reports[-100:], ping),
         _figure(f"an answer after {questions - 100} others of its session", answers[-100:], ping),
     ]
 
 
-async def _talk(h: AsyncHarness, times: int) -> tuple[list[float], list[float]]:
+async def talk(h: AsyncHarness, times: int) -> tuple[list[float], list[float]]:
+    """Answer one worker's questions; return how long each took to arrive here, and each answer there."""
     reports: list[float] = []
     session = await h.start_session(command=[sys.executable, "-c", WORKER, str(times)])
     while len(reports) < times:
@@ -93,7 +94,8 @@ def _figure(what: str, ours: Sequence[float], ping: Sequence[float]) -> Figure:
     )
 
 
-def _pings(times: int) -> list[float]:
+def pings(times: int) -> list[float]:
+    """Return how long so many bare datagrams take from another process to here."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     context: Any = multiprocessing.get_context("spawn")
     process = context.Process(target=_send_pings, args=(theirs, times))
