@@ -195,6 +195,18 @@ def trust(
 
 
 @app.command()
+def recover(
+    project: ProjectArgument = HERE,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")] = False,
+) -> None:
+    """Say what became of the sessions that were alive: adopted, finished meanwhile, died, resumed, retried, unknown."""
+    from harness_nb.cli.recovering import show_recovery
+
+    show_recovery(project, as_json=json)
+
+
+@app.command()
 def doctor(project: ProjectArgument = HERE) -> None:
     """Look whether all that is needed is there, and say what to do where it is not."""
     from harness_nb.cli.doctor import examine

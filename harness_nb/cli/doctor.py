@@ -20,6 +20,7 @@ from harness_nb.cli.opening import project_root, read_documents
 from harness_nb.cli.views import make_console
 from harness_nb.credentials import CredentialProvider
 from harness_nb.errors import HarnessError
+from harness_nb.sessions import DRIVERS
 from harness_nb.store.journal import NETWORK_FILE_SYSTEMS, file_system_of
 from harness_nb.store.layout import Layout, runtime_folder
 from harness_nb.store.settings import read_config, unknown_settings
@@ -52,7 +53,7 @@ def examine(folder: Path) -> int:
     Raises: ProjectNotFoundError.
     """
     root = project_root(folder)
-    findings = [*_machine(), *_project(root), *_extras()]
+    findings = [*_machine(), *_workers(), *_project(root), *_extras()]
     width = max(len(one.what) for one in findings)
     console = make_console()
     for one in findings:
@@ -74,6 +75,12 @@ def _machine() -> Iterator[Finding]:
         yield Finding("fine", "sockets", f"in {runtime_folder()}")
     except (HarnessError, OSError) as error:
         yield Finding("broken", "sockets", str(error), "Set XDG_RUNTIME_DIR to a short folder of your own, mode 0700.")
+
+
+def _workers() -> Iterator[Finding]:
+    for driver in DRIVERS.values():
+        how = f"goes on {driver.resumes}" if driver.resumes else "is not resumed; a run tries its plan anew"
+        yield Finding("fine", f"worker {driver.name}", f"one whose processes die {how}")
 
 
 def _project(root: Path) -> Iterator[Finding]:

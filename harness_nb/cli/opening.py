@@ -12,7 +12,7 @@ from harness_nb.errors import (
     ProjectNotFoundError,
 )
 from harness_nb.plans import load_project
-from harness_nb.sessions import conclude
+from harness_nb.sessions import conclude, settle
 from harness_nb.store import Store
 from harness_nb.store.layout import Layout
 from harness_nb.store.settings import read_config
@@ -57,6 +57,16 @@ def read_documents(root: Path) -> Project:
 
 
 @contextmanager
+def opened_unseen(folder: Path) -> Iterator[Store]:
+    """Open a project's journal and leave it as it is.
+
+    Raises: UnwritableFolderError, JournalDamagedError.
+    """
+    with closing(Store(project_root(folder))) as store:
+        yield store
+
+
+@contextmanager
 def opened(folder: Path) -> Iterator[Store]:
     """Open a project's journal, with what happened while nobody looked taken in.
 
@@ -67,10 +77,10 @@ def opened(folder: Path) -> Iterator[Store]:
     root = project_root(folder)
     if not Layout(root).database.exists() and not read_documents(root).plans:
         raise NoPlansError(root)
-    with closing(Store(root)) as store:
+    with opened_unseen(root) as store:
         for session in store.sessions.select(live=True):
-            store.questions.settle(session.id)
-            conclude(store, session.id)
+            settle(store, session.id)
+            conclude(store, session.id, unwatched=True)
         yield store
 
 

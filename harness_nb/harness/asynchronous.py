@@ -26,6 +26,7 @@ from harness_nb.harness.detached import TakeOver, is_detached, start_holder
 from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession, _patience, only
 from harness_nb.harness.leading import Leading
 from harness_nb.harness.lone_sessions import LoneSessions
+from harness_nb.harness.recovery import last_look, look
 from harness_nb.harness.runs import enlist_run, join_run, options_of, prepare_run
 from harness_nb.harness.state import (
     open_project,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from harness_nb.protocol.files import Policy
     from harness_nb.protocol.plans import Plan
     from harness_nb.protocol.records import MessageRecord, RunOptions, RunRecord
+    from harness_nb.protocol.recovery import Recovery
     from harness_nb.protocol.state import ProjectState
     from harness_nb.sessions.host import Changes
     from harness_nb.views.picture import Plot
@@ -110,6 +112,7 @@ class AsyncHarness:
         self._judges = judges
         self._lone: LoneSessions | None = None
         self._failure: Exception | None = None
+        self._looked = 0
         self.answering = Answering(self.host, self.desk, lambda: self._run, policies=policies, told=attended)
         if trust:
             self.trust()
@@ -119,6 +122,7 @@ class AsyncHarness:
         self._tasks = await tasks.__aenter__()
         self._failure = None
         self.answering.begin_anew()
+        self._looked = await anyio.to_thread.run_sync(last_look, self.store)
         await tasks.start(self._serve)
         if self._judges:
             self._lone = LoneSessions(self.host, self.desk, self.answer_for)
@@ -343,6 +347,22 @@ class AsyncHarness:
 
     async def _last_event(self) -> int:
         return await anyio.to_thread.run_sync(lambda: self.store.events.last)
+
+    async def recover(self) -> Recovery:
+        """Look at every session that is not known to have ended, adopt those that live, and say what was found.
+
+        The first look of a harness tells all that happened since anybody looked before it was opened, each further one
+        what happened since the last: who was adopted, finished meanwhile, died, was or will be resumed or tried anew,
+        and of whom nothing can be proved. ``to_frame()`` of what it returns is a DataFrame.
+        """
+        followed = self._host.following
+
+        def find() -> tuple[Recovery, int]:
+            return look(self.store, actor=self.actor, door=self.door, since=self._looked, followed=followed)
+
+        found, self._looked = await self.announced(find)
+        await self._host.adopt()
+        return found
 
     # --- questions ---------------------------------------------------------------------------
 

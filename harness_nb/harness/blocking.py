@@ -26,12 +26,15 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    import pandas as pd
+
     from harness_nb.credentials import CredentialProvider
     from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession
     from harness_nb.protocol.files import Policy
     from harness_nb.protocol.outcome import RunReport
     from harness_nb.protocol.plans import Plan
     from harness_nb.protocol.records import MessageRecord, RunRecord, SessionRecord
+    from harness_nb.protocol.recovery import Recovery
     from harness_nb.protocol.state import ProjectState, StateChange
     from harness_nb.sessions import Output
     from harness_nb.views.frames import Frames
@@ -490,6 +493,17 @@ class Harness(Displayed):
                 self._twin.raise_checkpoint, kind, payload, asked=lambda twin: show_to_reader(Question(twin))
             )
         return record
+
+    def recover(self) -> pd.DataFrame:
+        """Look at every session that is not known to have ended, adopt those that live, and say what was found.
+
+        The first look of a harness tells all that happened since anybody looked before it was opened, each further one
+        what happened since the last. Returns one row a session, indexed by its id as ``session``: ``plan``, ``worker``,
+        ``found`` (``adopted``, ``finished meanwhile``, ``died``, ``resumed``, ``retried`` or ``unknown``), ``state``,
+        ``reason``, ``since``, ``lives`` and ``run_id``.
+        """
+        found: Recovery = _call(self._twin.recover)
+        return found.to_frame()
 
     # --- project -----------------------------------------------------------------------------
 

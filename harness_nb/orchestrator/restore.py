@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from harness_nb.orchestrator.progress import PlanProgress
 from harness_nb.protocol.report import Report
-from harness_nb.sessions import DRIVERS, driver_named, result_of
-from harness_nb.sessions.ending import is_alive
+from harness_nb.sessions import DRIVERS, driver_named, is_alive, result_of
+from harness_nb.sessions.findings import say_found
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,14 +76,18 @@ def await_launches(store: Store, run_id: str) -> None:
     while starting := [one for one in store.sessions.select(run_id=run_id, live=True) if _is_nowhere(store, one)]:
         if time.monotonic() >= limit:
             for one in starting:
-                store.sessions.end(one.id, state="failed", reason=NEVER_STARTED)
+                if (ended := store.sessions.end(one.id, state="failed", reason=NEVER_STARTED)) is not None:
+                    say_found(store, ended, "died")
             return
         time.sleep(0.02)
 
 
 def _is_nowhere(store: Store, session: SessionRecord) -> bool:
-    absent = session.state == "initializing" and not store.layout.session(session.id).shim.exists()
-    return absent and not is_alive(store, session.id)
+    try:
+        absent = session.state == "initializing" and not store.layout.session(session.id).shim.exists()
+        return absent and not is_alive(store, session.id)
+    except OSError:  # nothing can be proved of it
+        return False
 
 
 def settled_phases(store: Store, project: Project, record: RunRecord) -> dict[str, Report | None]:

@@ -2,9 +2,10 @@
 
 from harness_nb.sessions.channel import ask_shim, watch_shim
 from harness_nb.sessions.drivers import DRIVERS, Assignment, Driver, driver_named
-from harness_nb.sessions.ending import conclude, is_alive, result_of
+from harness_nb.sessions.ending import conclude, result_of, settle
 from harness_nb.sessions.launch import Launch, launch
 from harness_nb.sessions.output import Output, read_output
+from harness_nb.sessions.proof import is_alive, proof_of
 
 __all__ = [
     "DRIVERS",
@@ -17,7 +18,9 @@ __all__ = [
     "driver_named",
     "is_alive",
     "launch",
+    "proof_of",
     "read_output",
     "result_of",
+    "settle",
     "watch_shim",
 ]

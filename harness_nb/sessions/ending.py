@@ -9,15 +9,15 @@ from __future__ import annotations
 import contextlib
 import signal
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness_nb.errors import UnreadableFileError
 from harness_nb.protocol.files import SessionResult
-from harness_nb.sessions.channel import is_listening
-from harness_nb.sessions.orphans import end_orphan, runs
+from harness_nb.sessions.findings import DIED, say_doubt, say_found
+from harness_nb.sessions.orphans import end_orphan
+from harness_nb.sessions.proof import proof_of
 from harness_nb.sessions.starting import can_be_resumed
 from harness_nb.store.atomic import read_json, read_model, write_model
-from harness_nb.store.locks import is_held
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,40 +25,62 @@ if TYPE_CHECKING:
     from harness_nb.protocol.records import SessionRecord
     from harness_nb.store import SessionFolder, Store
 
+Found = Literal["died", "finished meanwhile"]
 LOST = "lost"
-LAUNCH_PATIENCE = 5.0
-"""Seconds that a shim whose launcher died is given to appear; it takes tens of milliseconds."""
 WISHES = (-signal.SIGINT, -signal.SIGQUIT)
 """How a worker ends whose terminal somebody typed Ctrl-C or Ctrl-\\ at."""
 
 
-def is_alive(store: Store, session_id: str) -> bool:
-    """Say whether somebody holds the session's lock, which proves that its shim lives; without one, that it listens."""
-    folder = store.layout.session(session_id)
-    return is_held(folder.lock) or (not folder.lock.exists() and is_listening(folder))
+def conclude(store: Store, session_id: str, *, unwatched: bool = False) -> SessionRecord | None:
+    """Journal how a session ended; None where it goes on or will be, or where that was known already.
 
-
-def conclude(store: Store, session_id: str) -> SessionRecord | None:
-    """Journal how a session ended; None where it goes on or will be, or where that was known already."""
+    One of which nothing can be proved is left alone. ``unwatched`` says that nobody followed it until now.
+    """
     session = store.sessions.get(session_id)
     folder = store.layout.session(session_id)
     if not session.live or session.died_at is not None:
         return None
     ended = _exit(folder)  # the last that a shim writes: it may hold its lock for a moment more
-    if ended is None and _goes_on(store, session):
-        return None
+    if ended is None:
+        proof = proof_of(store, session)
+        if proof.doubt:
+            say_doubt(store, session, proof.doubt)
+        if proof.goes_on or proof.doubt:
+            return None
     ended = ended or _exit(folder)  # its shim may have written that and gone between the two looks
     if ended is None:
-        end_orphan(folder, unless=lambda: is_alive(store, session_id))
+        end_orphan(folder, unless=lambda: _may_live(store, session))
     store.questions.settle(session_id)
     result = _result(folder)
     if _may_be_resumed(store, session, ended, result):
         return _wait_to_be_resumed(store, session, ended)
-    return _end(store, session, ended, result)
+    found: Found | None = "died" if _died(ended) else "finished meanwhile" if unwatched else None
+    return _end(store, session, ended, result, found)
+
+
+def settle(store: Store, session_id: str) -> None:
+    """Let a session's files take part in its questions; where nothing can be proved of it they may be out of reach.
+
+    Raises: SessionNotFoundError, OSError.
+    """
+    try:
+        store.questions.settle(session_id)
+    except OSError:
+        if proof_of(store, store.sessions.get(session_id)).doubt is None:
+            raise
+
+
+def _may_live(store: Store, session: SessionRecord) -> bool:
+    proof = proof_of(store, session)
+    return proof.goes_on or proof.doubt is not None
 
 
 def _end(
-    store: Store, session: SessionRecord, ended: dict[str, Any] | None, result: SessionResult | None
+    store: Store,
+    session: SessionRecord,
+    ended: dict[str, Any] | None,
+    result: SessionResult | None,
+    found: Found | None,
 ) -> SessionRecord | None:
     state, reason = _verdict(ended, result)
     if not store.layout.folder.is_dir():
@@ -74,6 +96,8 @@ def _end(
         record = store.sessions.end(session.id, state=state, reason=reason, **changes)
         if record is not None:
             _say_what_is_missing(store, session.id, ended or {})
+        if record is not None and found is not None:
+            say_found(store, record, found)
     if record is not None:
         if result is None:
             _leave_result(store, record, recoverable=_died(ended))
@@ -113,18 +137,6 @@ def _without_project(store: Store, session: SessionRecord) -> str:
     return f"{LOST}: its project was deleted; its processes are gone"
 
 
-def _goes_on(store: Store, session: SessionRecord) -> bool:
-    """Say whether a session's shim lives, or is about to: its launcher is at it, or has only just gone."""
-    if is_alive(store, session.id):
-        return True
-    folder = store.layout.session(session.id)
-    launching = session.launcher is not None or session.state == "initializing"
-    if not launching or folder.shim.exists() or not folder.path.is_dir():  # its folder was there before any shim
-        return False
-    since = (store.clock() - (session.launched_at or session.created_at)).total_seconds()
-    return abs(since) < LAUNCH_PATIENCE or (session.launcher is not None and runs(session.launcher))
-
-
 def _may_be_resumed(
     store: Store, session: SessionRecord, ended: dict[str, Any] | None, result: SessionResult | None
 ) -> bool:
@@ -147,7 +159,7 @@ def _wait_to_be_resumed(store: Store, session: SessionRecord, ended: dict[str, A
     with store.journal.write():
         now = store.sessions.get(session.id)
         if now.live and now.died_at is None and now.lives == session.lives:
-            store.sessions.update(session.id, "session_died", died_at=store.clock(), reason=reason)
+            store.sessions.update(session.id, DIED, died_at=store.clock(), reason=reason)
     store.ring()
     return None
 

@@ -18,11 +18,13 @@ from harness_nb.errors import (
     JournalTroubleError,
     OutOfDescriptorsError,
     ShimFailedError,
+    UnreadableFileError,
     UnwritableFolderError,
 )
 from harness_nb.sessions.channel import ask_shim, watch_shim
-from harness_nb.sessions.ending import conclude, tell_losses
-from harness_nb.sessions.starting import NeverStarted, start, start_again
+from harness_nb.sessions.ending import conclude, settle, tell_losses
+from harness_nb.sessions.proof import proof_of
+from harness_nb.sessions.starting import NeverStarted, start, start_again, this_process
 from harness_nb.store import Bell
 from harness_nb.store.locks import acquire, held_here, release
 
@@ -99,7 +101,7 @@ class SessionHost:
         try:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
-                await self.adopt()
+                await self.adopt(unwatched=True)
                 tasks.start_soon(self._listen, bell)
                 tasks.start_soon(self._adopt_new)
                 tasks.start_soon(self._watch_files)
@@ -108,14 +110,22 @@ class SessionHost:
             self._tasks = None
             bell.close()
 
-    async def adopt(self) -> list[SessionRecord]:
-        """Follow every living session that is not followed yet, and journal the end of those that are gone."""
+    @property
+    def following(self) -> frozenset[str]:
+        """The sessions that this process follows."""
+        return frozenset(self._following)
+
+    async def adopt(self, *, unwatched: bool = False) -> list[SessionRecord]:
+        """Follow every living session that is not followed yet, and journal the end of those that are gone.
+
+        ``unwatched`` says that nobody here followed them until now, so that an end was found and not seen.
+        """
         assert self._tasks is not None
         live = await self.insist("the sessions", lambda: self.store.sessions.select(live=True))
         for session in live:
             if session.id not in self._following and not held_here(self.store.layout.session(session.id).lock):
                 self._following.add(session.id)
-                self._tasks.start_soon(self._follow, session.id)
+                self._tasks.start_soon(self._follow, session.id, unwatched)
                 self._followed_changed.happened()
         return live
 
@@ -169,14 +179,30 @@ class SessionHost:
         await self.announce()
         return record
 
-    async def end(self, session_id: str, *, by: str = "end_session", grace: float = 5.0) -> SessionRecord:
+    async def end(
+        self,
+        session_id: str,
+        *,
+        by: str = "end_session",
+        grace: float = 5.0,
+        actor: str | None = None,
+        door: str | None = None,
+    ) -> SessionRecord:
         """End a session's processes, and return how that went; one that has ended stays as it is.
+
+        One of which nothing can be proved is given up: nothing is signalled, and the reason says so.
 
         Raises: SessionNotFoundError.
         """
         session = await anyio.to_thread.run_sync(self.store.sessions.get, session_id)
         if not session.live:
             return session
+        await anyio.to_thread.run_sync(
+            lambda: self.store.events.add(
+                "end_requested", session_id=session_id, run_id=session.run_id, plan_id=session.plan_id,
+                actor=actor, door=door, data={"by": by, "grace": grace},
+            )
+        )  # fmt: skip
         if session.worker == "python" or session.died_at is not None:
             self.store.sessions.end(session_id, state="failed", reason=f"ended by {by}")
         else:
@@ -188,7 +214,11 @@ class SessionHost:
 
     async def _ask_to_stop(self, session_id: str, **how: Any) -> None:
         folder = self.store.layout.session(session_id)
-        while (await self._look(session_id)).live:
+        while (session := await self._look(session_id)).live:
+            if doubt := (await anyio.to_thread.run_sync(proof_of, self.store, session)).doubt:
+                reason = f"given up by {how['by']}, its processes were left alone: {doubt}"
+                self.store.sessions.end(session_id, state="failed", reason=reason)
+                return
             with contextlib.suppress(ShimFailedError):
                 await anyio.to_thread.run_sync(lambda: ask_shim(folder, do="stop", **how))
                 return
@@ -210,11 +240,14 @@ class SessionHost:
         self.changes.happened()
         await anyio.to_thread.run_sync(self.store.ring)
 
-    def open_python(self, session: SessionRecord) -> SessionRecord:
+    def open_python(
+        self, session: SessionRecord, *, actor: str | None = None, door: str | None = None
+    ) -> SessionRecord:
         """Add a session that is this very process: it may ask, and ends when this process does."""
         self.store.layout.session(session.id).create()
         acquire(self.store.layout.session(session.id).lock)
-        return self.store.sessions.create(session.replace(started_at=self.store.clock(), state="running"))
+        here = {"started_at": self.store.clock(), "state": "running", "launcher": this_process()}
+        return self.store.sessions.create(session.replace(**here), actor=actor, door=door)
 
     def close_python(self, session_id: str, *, state: str, reason: str | None = None) -> None:
         """End a session that is this very process."""
@@ -236,10 +269,11 @@ class SessionHost:
             await changed.wait()
             await anyio.sleep(GIVE_WAY)
 
-    async def _follow(self, session_id: str) -> None:
+    async def _follow(self, session_id: str, unwatched: bool) -> None:  # noqa: FBT001 — a task's arguments have no names
         try:
             await self._settle(session_id)
-            while (session := await self._look(session_id)).live:
+            while (session := await self._look(session_id, unwatched=unwatched)).live:
+                unwatched = False
                 await self._follow_once(session)
         finally:
             self._following.discard(session_id)
@@ -247,9 +281,9 @@ class SessionHost:
             self._followed_changed.happened()
         self.changes.happened()
 
-    async def _look(self, session_id: str) -> SessionRecord:
+    async def _look(self, session_id: str, *, unwatched: bool = False) -> SessionRecord:
         def look() -> SessionRecord:
-            return conclude(self.store, session_id) or self.store.sessions.get(session_id)
+            return conclude(self.store, session_id, unwatched=unwatched) or self.store.sessions.get(session_id)
 
         return await self.insist(f"the life of {session_id}", look)
 
@@ -264,8 +298,17 @@ class SessionHost:
                     self.output_sizes[session.id] = news["output"]
                     self.output.happened()
                     await self._tell_losses(session.id, news)
-        except OSError:  # it is just starting or ending; a session that is another process itself has no shim
-            await anyio.sleep(LOOK_AT_OTHERS if session.worker == "python" else LOOK_AGAIN)
+        except (OSError, UnreadableFileError):
+            await anyio.sleep(await anyio.to_thread.run_sync(self._pause, session))
+
+    def _pause(self, session: SessionRecord) -> float:
+        """Return the seconds until the next look at a session that has no shim to be heard.
+
+        It is just starting or ending; or it is another process itself, or out of reach, and may be so for long.
+        """
+        if session.worker == "python" or proof_of(self.store, session).doubt:
+            return LOOK_AT_OTHERS
+        return LOOK_AGAIN
 
     async def _tell_losses(self, session_id: str, news: Mapping[str, Any]) -> None:
         """Write down the first time that output is not kept, while the session still lives."""
@@ -318,12 +361,12 @@ class SessionHost:
     async def _settle(self, session_id: str) -> None:
         """Let files take part; whoever waits is woken only if that changed something."""
 
-        def settle() -> bool:
+        def take_part() -> bool:
             before = self.store.events.last
-            self.store.questions.settle(session_id)
+            settle(self.store, session_id)
             return self.store.events.last != before
 
-        if await self.insist(f"the files of {session_id}", settle):
+        if await self.insist(f"the files of {session_id}", take_part):
             await self.announce()
 
     # --- what hinders ------------------------------------------------------------------------

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from harness_nb.errors import HarnessError, NotResumableError
 from harness_nb.protocol.files import Config
 from harness_nb.sessions.drivers import DRIVERS, Assignment, driver_named
+from harness_nb.sessions.findings import say_found
 from harness_nb.sessions.launch import Launch, launch
 from harness_nb.sessions.shim.masker import Masker
-from harness_nb.sessions.shim.tree import boot_id, start_time
+from harness_nb.sessions.shim.tree import boot_id, host_id, start_time
 from harness_nb.store.atomic import read_model, write_model
 from harness_nb.store.tokens import make_token
 from harness_nb.store.troubles import sentence_of
@@ -110,7 +111,11 @@ def start_again(store: Store, session_id: str) -> SessionRecord:
         return _started(store, session_id, launch(store.layout, session_id, _order_to_resume(store, session)))
     except (HarnessError, OSError) as error:
         reason = f"it died and could not be resumed: {error}"
-        return store.sessions.end(session_id, state="failed", reason=reason) or store.sessions.get(session_id)
+        with store.journal.write():
+            failed = store.sessions.end(session_id, state="failed", reason=reason)
+            if failed is not None:
+                say_found(store, failed, "died")
+        return failed or store.sessions.get(session_id)
 
 
 def _forget_life_before(store: Store, session_id: str) -> None:
@@ -141,7 +146,7 @@ def can_be_resumed(store: Store, session: SessionRecord) -> bool:
 
 def this_process() -> dict[str, Any]:
     """Say who starts a session, so that others can see whether that is still about to happen."""
-    return {"pid": os.getpid(), "startTime": start_time(os.getpid()), "bootId": boot_id()}
+    return {"pid": os.getpid(), "startTime": start_time(os.getpid()), "bootId": boot_id(), "hostId": host_id()}
 
 
 def _started(store: Store, session_id: str, info: Mapping[str, Any]) -> SessionRecord:

@@ -44,6 +44,11 @@ class Events:
         rows = self._journal.read(f"SELECT seq, data FROM events WHERE {where} ORDER BY seq", values)  # noqa: S608
         return [EventRecord.model_validate({**json.loads(row["data"]), "seq": row["seq"]}) for row in rows]
 
+    def newest(self, kind: str) -> EventRecord | None:
+        """Return the last event of a kind, or None."""
+        rows = self._journal.read("SELECT seq, data FROM events WHERE kind = ? ORDER BY seq DESC LIMIT 1", (kind,))
+        return EventRecord.model_validate({**json.loads(rows[0]["data"]), "seq": rows[0]["seq"]}) if rows else None
+
     @property
     def last(self) -> int:
         """The number of the newest event, 0 before the first."""

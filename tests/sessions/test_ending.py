@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness_nb.protocol.records import SessionRecord
-from harness_nb.sessions import conclude, ending, result_of
+from harness_nb.sessions import conclude, proof, result_of
 from harness_nb.sessions.starting import this_process
 from harness_nb.store import Store
 from harness_nb.store.locks import acquire, release
@@ -65,7 +65,7 @@ def test_a_shim_that_goes_between_two_looks_is_not_taken_for_lost(
         left(store, exit=exited(0))
         return False
 
-    monkeypatch.setattr(ending, "is_alive", goes)
+    monkeypatch.setattr(proof, "is_alive", goes)
     ended = conclude(store, "s1")
     assert ended is not None
     assert (ended.state, ended.reason, ended.exit_code) == ("completed", None, 0)

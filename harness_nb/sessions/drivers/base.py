@@ -40,9 +40,10 @@ class Start:
 
 
 class Driver(Protocol):
-    """One kind of worker."""
+    """One kind of worker; ``resumes`` says how one that died goes on, None where it cannot."""
 
     name: str
+    resumes: str | None
 
     def refusal(self, plan: Plan) -> str | None:
         """Say why this worker cannot do a plan and what to choose instead, or None when it can."""

@@ -16,6 +16,7 @@ class CommandDriver:
     """Starts a command as it is given; with a plan, the plan's name and path are in its environment."""
 
     name = "command"
+    resumes: str | None = None
 
     def refusal(self, plan: Plan) -> str | None:
         """A command does what it is told, which is not the plan."""

@@ -17,6 +17,7 @@ class RunbookDriver:
     """Starts this package's own runner on a plan."""
 
     name = "runbook"
+    resumes: str | None = "at the task that it was at; what it completed is not done again"
 
     def refusal(self, plan: Plan) -> str | None:
         """A task that is neither a checkpoint nor has a run block can be done by nobody here."""

@@ -28,7 +28,7 @@ from .door import Door
 from .files import LastWord, ring, write_json
 from .log import Log
 from .terminal import Keyboard, Pipes, Terminal, set_size
-from .tree import become_subreaper, boot_id, kill_tree, reap, signal_tree, start_time, tree
+from .tree import become_subreaper, boot_id, host_id, kill_tree, reap, signal_tree, start_time, tree
 
 TYPE_CHECKING = False  # typing and base64 would add a sixth to the time that it takes to start
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ class Shim:
             "startTime": start_time(os.getpid()),
             "workerStartTime": start_time(self.worker),
             "bootId": boot_id(),
+            "hostId": host_id(),
             "socket": self.orders["socket"],
         }
 

@@ -77,6 +77,16 @@ def boot_id() -> str | None:
         return None
 
 
+def host_id() -> str:
+    """Return what names this machine, also after it started anew: its name, and its own id if it has one."""
+    try:
+        with open("/etc/machine-id", encoding="ascii") as file:
+            own = file.read().strip()
+    except (OSError, ValueError):
+        own = ""
+    return f"{os.uname().nodename}/{own}"
+
+
 def groups_of_session(leader: int) -> list[int]:
     """Return the process groups of a session, its leader's first; where /proc is missing, that one alone."""
     others = {one.group for one in processes() if one.session == leader}

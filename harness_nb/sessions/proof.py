@@ -1,0 +1,83 @@
+"""What can be proved of a session that has not ended: that its shim lives, that it has gone, or nothing.
+
+Proof of life is the lock that a shim holds: the system gives it back with the process, so a zombie holds none, and no
+other process can be taken for it. The number, start and boot that the shim wrote down only serve to find it. Where the
+lock cannot be asked, or was held on another machine, nothing is proved, and then nothing may be done: such a session is
+neither ended nor started again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness_nb.errors import UnreadableFileError
+from harness_nb.sessions.channel import is_listening
+from harness_nb.sessions.orphans import runs
+from harness_nb.sessions.shim.tree import boot_id, host_id
+from harness_nb.store.atomic import read_json
+from harness_nb.store.locks import is_held
+
+if TYPE_CHECKING:
+    from harness_nb.protocol.records import SessionRecord
+    from harness_nb.store import SessionFolder, Store
+
+LAUNCH_PATIENCE = 5.0
+"""Seconds that a shim whose launcher died is given to appear; it takes tens of milliseconds."""
+
+
+class Proof(NamedTuple):
+    """Whether a session goes on; ``doubt`` says why that cannot be known, and then it must be left alone."""
+
+    goes_on: bool
+    doubt: str | None = None
+
+
+def is_alive(store: Store, session_id: str) -> bool:
+    """Say whether somebody holds the session's lock, which proves that its shim lives; without one, that it listens.
+
+    Raises: OSError, where the lock cannot be asked.
+    """
+    folder = store.layout.session(session_id)
+    return is_held(folder.lock) or (not folder.lock.exists() and is_listening(folder))
+
+
+def proof_of(store: Store, session: SessionRecord) -> Proof:
+    """Look whether a session's shim lives, or is about to: its launcher is at it, or has only just gone."""
+    folder = store.layout.session(session.id)
+    try:
+        if is_alive(store, session.id):
+            return Proof(goes_on=True)
+        if elsewhere := _where_else(folder, session):
+            return Proof(goes_on=False, doubt=elsewhere)
+        return Proof(goes_on=not folder.shim.exists() and _is_being_launched(store, session))
+    except UnreadableFileError as error:  # there is no lock, and what says where it listens is of no use
+        return Proof(goes_on=False, doubt=str(error))
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        return Proof(goes_on=False, doubt=f"its lock cannot be asked: {error.strerror or error}{where}")
+
+
+def _is_being_launched(store: Store, session: SessionRecord) -> bool:
+    launching = session.launcher is not None or session.state == "initializing"
+    if not launching or not store.layout.session(session.id).path.is_dir():  # its folder was there before any shim
+        return False
+    since = (store.clock() - (session.launched_at or session.created_at)).total_seconds()
+    if abs(since) < LAUNCH_PATIENCE:
+        return True
+    return session.worker != "python" and session.launcher is not None and runs(session.launcher)
+
+
+def _where_else(folder: SessionFolder, session: SessionRecord) -> str | None:
+    """Return a sentence where a session was started on another machine, whose locks are not seen here."""
+    known = _written_down(folder) or session.launcher or {}
+    host, boot = known.get("hostId"), known.get("bootId")
+    if host is None or host == host_id() or (boot is not None and boot == boot_id()):
+        return None
+    return f"it was started on another machine ({str(host).partition('/')[0]}), and only that can tell"
+
+
+def _written_down(folder: SessionFolder) -> dict[str, Any] | None:
+    try:
+        return read_json(folder.shim)
+    except (FileNotFoundError, UnreadableFileError):
+        return None
