@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from rich.table import Table
 from rich.text import Text
 
 from harness_nb.cli.board import STYLES
@@ -19,7 +18,7 @@ from harness_nb.protocol.shown import one_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness_nb.protocol.recovery import Recovery
+    from harness_nb.protocol.recovery import FoundSession, Recovery
 
 GROUPS = {"adopted": "running", "resumed": "running", "retried": "running", "died": "failed", "unknown": "asks"}
 """In which style what was found is shown."""
@@ -50,13 +49,19 @@ def _print(seen: Recovery) -> None:
     if not seen.sessions:
         console.print(NOTHING)
         return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for head in ("session", "plan", "worker", "found", "state", "since", "reason"):
-        table.add_column(head, overflow="fold")
-    for one in seen.sessions:
-        style = STYLES[GROUPS.get(one.found, "complete")]  # type: ignore[index]
-        table.add_row(
-            one.session, one.plan or "", one.worker, Text(one.found, style=style), one.state,
-            format_timestamp(one.since), one_line(one.reason or ""),
-        )  # fmt: skip
-    console.print(table, soft_wrap=not console.is_terminal)
+    rows = [COLUMNS, *(_words(one) for one in seen.sessions)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(COLUMNS) - 1)]
+    styles = ["dim", *(STYLES[GROUPS.get(one.found, "complete")] for one in seen.sessions)]  # type: ignore[index]
+    for row, style in zip(rows, styles, strict=True):
+        line = Text()
+        for word, width, own in zip(row, widths, ("", "", "", style, "", ""), strict=False):
+            line.append(f"{word:<{width}}  ", style=own)
+        console.print(line.append(row[-1], style="dim"), soft_wrap=True)
+
+
+COLUMNS = ("session", "plan", "worker", "found", "state", "since", "reason")
+
+
+def _words(one: FoundSession) -> tuple[str, ...]:
+    since, reason = format_timestamp(one.since), one_line(one.reason or "")
+    return (one.session, one.plan or "", one.worker, one.found, one.state, since, reason)

@@ -16,6 +16,7 @@ from harness_nb.harness import current_user
 from harness_nb.harness.state import read_state, sync_state
 from harness_nb.protocol.outcome import SIGNS
 from harness_nb.protocol.shown import one_line
+from harness_nb.sessions import proof_of
 from harness_nb.store.trust import is_trusted
 from harness_nb.views.snapshot import news_text, progress_of
 
@@ -79,6 +80,7 @@ def _lines(store: Store, state: ProjectState, questions: list[MessageRecord]) ->
     for phase in state.phases:
         yield from _phase(phase, state, sessions, asked)
     yield from _other_sessions(state)
+    yield from _doubts(store, state)
     yield from _losses(store, state)
     if state.problems:
         yield Text()
@@ -120,6 +122,8 @@ def _plan(plan: PlanInfo, widths: list[int], session: SessionRecord | None, befo
     style = STYLES["asks" if asks else groups.get(plan.state, plan.state)]  # type: ignore[index]
     sign, word = ("?", "asks") if asks else (SIGNS[plan.state], plan.state)
     detail = progress_of(session) if session else ""
+    if session is not None and session.died and not asks:
+        sign, word, detail = SIGNS["waiting"], "died", "will be resumed"
     if plan.state == "complete":
         detail = "" if plan.verified else "not verified"
     elif plan.state == "waiting":
@@ -144,4 +148,12 @@ def _other_sessions(state: ProjectState) -> Iterator[Text]:
         yield Text()
         yield Text("Other sessions", style="bold")
     for one in others:
-        yield Text(f"  ● {one.id}  {one.state}  {one_line(' '.join(one.command))}", style=STYLES["running"])
+        sign = SIGNS["waiting"] if one.died else "●"
+        yield Text(f"  {sign} {one.id}  {one.word}  {one_line(' '.join(one.command))}", style=STYLES["running"])
+
+
+def _doubts(store: Store, state: ProjectState) -> Iterator[Text]:
+    """Sessions of which nothing can be proved: they may live or not, so nothing is done with them."""
+    for session in state.sessions:
+        if not session.died and (doubt := proof_of(store, session).doubt):
+            yield Text(f"? {session.id} may be alive or not: {one_line(doubt)}", style=STYLES["asks"])

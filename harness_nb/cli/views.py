@@ -91,7 +91,7 @@ class PlainView:
         text = f"{line.id} {line.word}"
         if line.group == "complete" and line.detail:
             text += f" ({line.detail})"
-        elif line.group in ("failed", "held") and line.detail:
+        elif line.detail and (line.group in ("failed", "held") or line.word == "died"):
             text += f": {line.detail}"
         if self._said.get(line.id) != text:
             self._said[line.id] = text

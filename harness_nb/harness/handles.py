@@ -115,7 +115,7 @@ class AsyncSession:
     def __repr__(self) -> str:
         record = self.record
         reason = f", {record.reason}" if record.reason else ""
-        return f"<session {self.id}: {record.worker}, {record.state}{reason}>"
+        return f"<session {self.id}: {record.worker}, {record.word}{reason}>"
 
 
 class AsyncQuestion:

@@ -13,13 +13,13 @@ from harness_nb.errors import SessionNotFoundError
 from harness_nb.notebook.output import plain_lines
 from harness_nb.notebook.pictures import (
     SETTLED_SHOWN,
-    STATES,
     Frame,
     Picture,
     asked_of,
     cards,
     question_lines,
     settled_lines,
+    state_words,
     task_of,
     times_of,
 )
@@ -214,8 +214,9 @@ class BoardScene:
         return [(one.id, self._row(one, live=live)) for one in shown]
 
     def _row(self, one: SessionRecord, *, live: bool) -> str:
-        group, sign, word = STATES.get(one.state, ("waiting", "○", one.state))
+        group, sign, word = state_words(one)
         since, took = times_of(one) if live else (None, "")
+        tells_why = one.state == "failed" or one.died
         return templates.render(
             "session_row.html",
             id=one.id,
@@ -226,7 +227,7 @@ class BoardScene:
             title=self._titles.get(one.plan_id or "", ""),
             worker=one.worker,
             task=task_of(one),
-            last=self._last_line(one) if live and one.state != "failed" else one_line(one.reason or ""),
+            last=one_line(one.reason or "") if tells_why or not live else self._last_line(one),
             since=since,
             took=took,
             live=live,

@@ -49,6 +49,13 @@ STATES = {
 """Group, sign and word of each state of a session."""
 
 
+def state_words(record: SessionRecord) -> tuple[str, str, str]:
+    """Return group, sign and word of a session; one that died does not look as if it lived."""
+    if record.died:
+        return "waiting", "○", record.word
+    return STATES.get(record.state, ("waiting", "○", record.state))
+
+
 @dataclass(frozen=True)
 class Picture:
     """What is shown now; ``output`` is the session whose output belongs to it, ``graph`` the drawn plans when saved.
@@ -165,7 +172,7 @@ class SessionScene:
         return await self._session.stop()
 
     def _text(self, record: SessionRecord, questions: Sequence[Asked]) -> str:
-        _, sign, word = STATES.get(record.state, ("waiting", "○", record.state))
+        _, sign, word = state_words(record)
         lines = [f"{sign} {name_of(record)} {word}" + (f": {record.reason}" if record.reason else "")]
         lines += [f"  {line}" for line in question_lines(questions, self._store.layout.root)]
         return "\n".join([*lines, *plain_lines(self._store.layout.session(self._id).output, PLAIN_LINES)])
@@ -277,9 +284,9 @@ def times_of(record: SessionRecord) -> tuple[str | None, str]:
 
 
 def _session_head(record: SessionRecord, *, live: bool) -> str:
-    group, sign, word = STATES.get(record.state, ("waiting", "○", record.state))
+    group, sign, word = state_words(record)
     since, took = times_of(record) if live else (None, "")
-    facts = [record.reason or ""] if not record.live or record.state == "checkpoint" else []
+    facts = [record.reason or ""] if not record.live or record.died or record.state == "checkpoint" else []
     if record.total_tasks:
         facts.append(f"task {record.current_task} of {record.total_tasks}")
     if record.live:

@@ -14,6 +14,9 @@ from harness_nb.protocol.wording import message_text, through
 LIVE_STATES = ("initializing", "running", "checkpoint")
 ENDED_STATES = ("completed", "failed")
 
+DIED = "died · will be resumed"
+"""How a session is shown whose processes are gone and will be started again."""
+
 PlanState = Literal["waiting", "held", "running", "verifying", "complete", "failed", "aborted"]
 PLAN_STATES: tuple[str, ...] = get_args(PlanState)
 RunState = Literal["running", "passed", "failed", "stopped"]
@@ -63,6 +66,16 @@ class SessionRecord(WireModel):
         return self.state in LIVE_STATES
 
     @property
+    def died(self) -> bool:
+        """Whether its processes are gone at the moment, and will be started again."""
+        return self.live and self.died_at is not None
+
+    @property
+    def word(self) -> str:
+        """The state as people read it: a session that died is not shown as if it lived."""
+        return DIED if self.died else self.state
+
+    @property
     def is_attempt(self) -> bool:
         """Whether the session is a try at a plan, and not a question about one."""
         return self.plan_id is not None and self.worker != "python" and self.task_type in ("execute", "research")
@@ -77,7 +90,7 @@ class SessionRecord(WireModel):
         name = f"session of {self.plan_id}, try {self.attempt}" if self.plan_id else f"{self.worker} session"
         verdict = {"passed": "verified", "failed": "not passed", "unverified": "not verified"}.get(self.verdict or "")
         detail = self.reason or (self.progress if self.live else verdict)
-        return f"<{name}: {short_line(', '.join(filter(None, (self.state, detail))))}>"
+        return f"<{name}: {short_line(', '.join(filter(None, (self.word, detail))))}>"
 
     def __str__(self) -> str:
         return "\n".join(filter(None, (repr(self)[1:-1], self.message if not self.live else "")))

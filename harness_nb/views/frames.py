@@ -40,7 +40,8 @@ class Frames:
         Columns: ``state`` (category), ``plan_id``, ``attempt`` (Int64), ``worker``, ``reason``, ``verdict`` (category),
         ``exit_code`` (Int64, negative for a signal), ``current_task``, ``total_tasks`` (Int64), ``task_name``,
         ``message``, ``duration`` (timedelta, missing until it has ended), ``created_at``, ``started_at``, ``ended_at``
-        (UTC), ``run_id``, ``phase``, ``command``, ``working_dir``.
+        (UTC), ``run_id``, ``phase``, ``command``, ``working_dir``, ``lives`` (Int64: how often its process was
+        started) and ``died_at`` (UTC; there where its processes are gone and will be started again).
 
         Raises: UnknownStateError.
         """
@@ -163,6 +164,8 @@ def _session_frame(rows: Sequence[SessionRecord]) -> pd.DataFrame:
         "phase": frame.texts(one.phase or None for one in rows),
         "command": frame.texts(shlex.join(one.command) or None for one in rows),
         "working_dir": frame.texts(one.working_dir for one in rows),
+        "lives": frame.counts(one.lives for one in rows),
+        "died_at": frame.moments(one.died_at if one.died else None for one in rows),
     }
     return frame.styled(columns, (one.id for one in rows), "id")
 

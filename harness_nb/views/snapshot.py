@@ -120,6 +120,8 @@ def _line(outcome: PlanOutcome, session: SessionRecord | None, question: Message
         sign = "!" if question.payload.get("permission") else "?"
         detail = f"{kind_of(question)}: {question_text(question)}"
         return PlanLine(outcome.plan_id, outcome.title, "asks", sign, "asks", one_line(detail))
+    if outcome.state == "running" and session is not None and session.died:
+        return PlanLine(outcome.plan_id, outcome.title, "running", SIGNS["waiting"], "died", "will be resumed")
     group: Group
     match outcome.state:
         case "running" | "verifying":

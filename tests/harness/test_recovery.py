@@ -11,8 +11,10 @@ import anyio
 import pytest
 
 from harness_nb import AsyncHarness, Harness
+from harness_nb.protocol.outcome import PlanOutcome
 from harness_nb.sessions import DRIVERS, Assignment, conclude
 from harness_nb.store import Store
+from harness_nb.views.snapshot import plan_lines
 from tests.orchestrator.written_plans import configure, plan, until, write_plan
 
 if TYPE_CHECKING:
@@ -99,6 +101,13 @@ def test_a_died_session_that_its_worker_can_go_on_with_is_resumed_or_will_be(ope
     first = watching.recover()
     assert found(first) == {session.id: "resumed"}
     assert "it will be resumed" in str(first["reason"][session.id])
+    died = watching.session(session.id)
+    assert "died · will be resumed" in repr(died) + repr(died.record)
+    assert "died · will be resumed" in died._repr_html_()
+    assert "died · will be resumed" in watching.board._repr_html_()
+    assert watching.frames.sessions()["died_at"].notna().all()
+    [line] = plan_lines(watching._twin.store, [PlanOutcome.of(one) for one in watching.get_state().plans])
+    assert (line.sign, line.word, line.detail) == ("○", "died", "will be resumed")
     watching.close()
 
     carrying = opened()
