@@ -14,7 +14,7 @@ import anyio
 
 from harness_nb.cli.keyboard import Keyboard, is_interactive
 from harness_nb.cli.opening import DOOR, plain_errors, project_root, read_documents
-from harness_nb.cli.trusting import require_trust
+from harness_nb.cli.trusting import require_trust, say_trusted
 from harness_nb.cli.views import PlainView, TerminalView, make_console
 from harness_nb.errors import NoPlansError, UnansweredQuestionError
 from harness_nb.harness import AsyncHarness
@@ -22,7 +22,6 @@ from harness_nb.harness.attendance import attended
 from harness_nb.orchestrator import ACCEPT_ALL
 from harness_nb.sample import DEFAULT_FOLDER, prepare_sample
 from harness_nb.sessions import driver_named
-from harness_nb.store.trust import set_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +81,7 @@ def _prepare(order: RunOrder, *, interactive: bool) -> Path:
     if not project.plans:
         raise NoPlansError(root)
     if order.trust:
-        set_trusted(root)
+        say_trusted(project)
     require_trust(project, interactive=interactive)
     return root
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from harness_nb.cli.opening import project_root, read_documents
-from harness_nb.errors import UntrustedProjectError
-from harness_nb.store.trust import is_trusted, set_trusted
+from harness_nb.cli.opening import DOOR, opened_unseen, project_root, read_documents
+from harness_nb.errors import UntrustedProjectError, UnwritableFolderError
+from harness_nb.harness import current_user
+from harness_nb.store.layout import Layout
+from harness_nb.store.trust import is_trusted, set_trusted, trust_project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,11 +21,24 @@ if TYPE_CHECKING:
 def set_trust(folder: Path, *, trusted: bool) -> None:
     """Trust a project from now on, or no longer, and say so."""
     root = project_root(folder)
-    set_trusted(root, trusted=trusted)
+    project = read_documents(root)
+    say_trusted(project, trusted=trusted)
     if trusted:
-        print(f"Trusted: {root} ({commands_in(read_documents(root))}).")  # noqa: T201
+        print(f"Trusted: {root} ({commands_in(project)}).")  # noqa: T201
     else:
         print(f"No longer trusted: {root}.")  # noqa: T201
+
+
+def say_trusted(project: Project, *, trusted: bool = True) -> None:
+    """Trust a project from now on, or no longer; a folder that is no project yet, or cannot be written, has no journal.
+
+    Raises: UnwritableFolderError, where this user's own state cannot be written.
+    """
+    if project.plans or Layout(project.root).database.exists():
+        with suppress(UnwritableFolderError), opened_unseen(project.root) as store:
+            trust_project(store, actor=current_user(), door=DOOR, trusted=trusted)
+            return
+    set_trusted(project.root, trusted=trusted)
 
 
 def require_trust(project: Project, *, interactive: bool) -> None:
@@ -36,7 +52,7 @@ def require_trust(project: Project, *, interactive: bool) -> None:
         print(f"{project.root} is not trusted yet.\nIt has {commands_in(project)}.")  # noqa: T201
         print("Trust the commands in these plans? [y/N] ", end="", flush=True)  # noqa: T201
         if sys.stdin.readline().strip().lower() in ("y", "yes"):
-            set_trusted(project.root)
+            say_trusted(project)
             return
     raise UntrustedProjectError(project.root)
 

@@ -47,7 +47,7 @@ from harness_nb.sessions.host import SessionHost
 from harness_nb.store import Store, require_project
 from harness_nb.store.locks import is_held, release
 from harness_nb.store.settings import unknown_settings
-from harness_nb.store.trust import is_trusted, set_trusted
+from harness_nb.store.trust import is_trusted, trust_project
 from harness_nb.views.frames import Frames
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ class AsyncHarness:
             if found is not None and project is not None:
                 told, now = words_along(earlier, prompt), self.store.clock()
                 message = task_message(self.store.new_id(), session, found, project.spec_dir, told, now)
-                self.store.messages.send(message, actor=self.actor, door=self.door)
+                self.store.messages.send(message, actor=self.actor, door=self.door, with_start=True)
                 with suppress(OSError):  # before the worker starts, so that others find its files among the active ones
                     publish_state(self.store, project)
 
@@ -284,7 +284,7 @@ class AsyncHarness:
 
         Raises: SessionNotFoundError.
         """
-        return await self._host.end(session_id, by="end_session", grace=grace)
+        return await self._host.end(session_id, by="end_session", grace=grace, actor=self.actor, door=self.door)
 
     async def wait_for_state(
         self,
@@ -442,7 +442,9 @@ class AsyncHarness:
                 told.add(question.id)
                 asked(AsyncQuestion(self, question))
 
-        return await ask(self.host, kind, payload, session_id=session_id, refuse=unanswered)
+        return await ask(
+            self.host, kind, payload, session_id=session_id, refuse=unanswered, actor=self.actor, door=self.door
+        )
 
     def answer_for(self, session_id: str) -> None:
         """Answer a session's questions by policy from now on; one of a run is left to that run.
@@ -498,7 +500,7 @@ class AsyncHarness:
 
     def trust(self) -> None:
         """Let commands from this project's plans run, now and later."""
-        set_trusted(self.root)
+        trust_project(self.store, actor=self.actor, door=self.door)
 
     @property
     def trusted(self) -> bool:

@@ -32,11 +32,19 @@ if TYPE_CHECKING:
 
 
 class AsyncSession:
-    """A session: a worker in a process of its own. Awaiting it waits for its end."""
+    """A session: a worker in a process of its own. Awaiting it waits for its end.
 
-    def __init__(self, harness: AsyncHarness, session_id: str) -> None:
+    ``door`` is through what somebody acts on it, by default the harness's own.
+    """
+
+    def __init__(self, harness: AsyncHarness, session_id: str, *, door: str | None = None) -> None:
         self.harness = harness
         self.id = session_id
+        self._door = door or harness.door
+
+    def through(self, door: str) -> AsyncSession:
+        """Return the same session for what somebody does through another door."""
+        return AsyncSession(self.harness, self.id, door=door)
 
     @property
     def record(self) -> SessionRecord:
@@ -58,6 +66,7 @@ class AsyncSession:
         Raises: ShimFailedError.
         """
         await self._order(do="input", data=base64.b64encode(text.encode()).decode(), end=end)
+        await self._journal("typed", characters=len(text))  # never the text: it may be a password
 
     async def resize(self, rows: int, cols: int) -> None:
         """Set the size of the worker's terminal in characters.
@@ -72,10 +81,11 @@ class AsyncSession:
         Raises: ShimFailedError.
         """
         await self._order(do="signal", number=2)
+        await self._journal("interrupted")
 
     async def stop(self, grace: float = 5.0) -> SessionRecord:
         """End the worker's processes; what still lives after ``grace`` seconds is killed."""
-        return await self.harness.host.end(self.id, by="stop", grace=grace)
+        return await self.harness.host.end(self.id, by="stop", grace=grace, actor=self.harness.actor, door=self._door)
 
     async def wait(self, timeout: float | None = None) -> SessionRecord:
         """Wait for the session's end and return how it went.
@@ -111,6 +121,19 @@ class AsyncSession:
     async def _order(self, **message: Any) -> None:
         folder = self.harness.store.layout.session(self.id)
         await anyio.to_thread.run_sync(lambda: ask_shim(folder, **message))
+
+    async def _journal(self, kind: str, **data: Any) -> None:
+        """Write down that somebody acted on the session."""
+        harness = self.harness
+
+        def add() -> None:
+            record = self.record
+            harness.store.events.add(
+                kind, session_id=self.id, run_id=record.run_id, plan_id=record.plan_id,
+                actor=harness.actor, door=self._door, data=data,
+            )  # fmt: skip
+
+        await harness.announced(add)
 
     def __repr__(self) -> str:
         record = self.record

@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from harness_nb.harness import AsyncHarness
     from harness_nb.protocol.files import Policy
     from harness_nb.protocol.records import MessageRecord, SessionRecord
 
 DOOR: Final = "notebook"
 """How the journal names this door."""
+
+
+def door_of(harness: AsyncHarness) -> str:
+    """Return through which door a click comes: a form in a notebook is not a line of Python."""
+    return harness.door if harness.door != "python" else DOOR
 
 
 @dataclass(frozen=True)

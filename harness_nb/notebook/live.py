@@ -15,7 +15,7 @@ import anyio.to_thread
 
 from harness_nb import templates
 from harness_nb.errors import AlreadyAnsweredError, HarnessError, ProjectNotFoundError
-from harness_nb.notebook.cards import DOOR, reply_of
+from harness_nb.notebook.cards import door_of, reply_of
 from harness_nb.notebook.orders import order_of
 from harness_nb.notebook.output import Tail
 from harness_nb.notebook.pictures import name_of, require_project
@@ -296,14 +296,13 @@ class Live:
     def _session(self, session_id: str | None) -> Any:
         from harness_nb.harness import AsyncSession
 
-        return AsyncSession(self._harness, str(session_id))
+        return AsyncSession(self._harness, str(session_id), door=door_of(self._harness))
 
     async def _answer(self, order: Order) -> dict[str, Any]:
         reply = reply_of(str(order.verb), order.option, order.notes)
         harness = self._harness
-        door = harness.door if harness.door != "python" else DOOR  # a form in a notebook is not a line of Python
         question = await anyio.to_thread.run_sync(self._store.messages.at, order.seq)
         answer = await harness.announced(
-            lambda: reply.send(harness.desk, question, actor=harness.actor, door=door)
+            lambda: reply.send(harness.desk, question, actor=harness.actor, door=door_of(harness))
         )  # fmt: skip
         return {"text": f"✓ {summary_of(answer)}"}

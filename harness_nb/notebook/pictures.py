@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from harness_nb import templates
-from harness_nb.notebook.cards import Asked, answered, card
+from harness_nb.notebook.cards import Asked, answered, card, door_of
 from harness_nb.notebook.output import plain_lines, saved_lines
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.files import CHECKPOINT_TYPES
@@ -169,7 +169,7 @@ class SessionScene:
 
     async def stop(self) -> object:
         """End the session's processes."""
-        return await self._session.stop()
+        return await self._session.through(door_of(self.harness)).stop()
 
     def _text(self, record: SessionRecord, questions: Sequence[Asked]) -> str:
         _, sign, word = state_words(record)

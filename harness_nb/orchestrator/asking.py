@@ -30,9 +30,12 @@ async def ask(
     run_id: str | None = None,
     session_id: str | None = None,
     refuse: Callable[[MessageRecord], None] | None = None,
+    actor: str | None = None,
+    door: str | None = None,
 ) -> MessageRecord:
     """Ask a person (or a policy) and return the answer; ``kind`` is a checkpoint's or a message's type.
 
+    ``actor`` and ``door`` are who asks, where somebody does and not the harness by itself.
     The question is open while this process lives and waits; it expires with it. ``refuse`` is called in a worker thread
     each time that there is no answer yet, and ends the waiting by an error of its own.
 
@@ -63,7 +66,7 @@ async def ask(
     )
 
     def begin() -> None:
-        host.open_python(session)
+        host.open_python(session, actor=actor, door=door)
         store.questions.ask(message)
 
     await anyio.to_thread.run_sync(begin)

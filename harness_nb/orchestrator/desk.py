@@ -105,7 +105,7 @@ class Desk:
             self.store.ring()
             return record
         question = self.store.messages.question_for(message)  # a wrong answer must not hand over credentials
-        message = self._stage(self._with_values(message, question), actor, door)
+        message = self._stage(self._with_values(message, question, actor, door))
         return self.store.questions.answer(self._masked(message), actor=actor, door=door)
 
     def _parsed(
@@ -186,6 +186,7 @@ class Desk:
                 raise already_answered(question.id, earlier)
             result = self._look_up(question)
             if not result.found and strict:
+                self._say_missing(question, result, actor, door)
                 raise CredentialsNotFoundError(payload["service"], result.error, result.instructions)
             payload |= {
                 "found": result.found,
@@ -197,13 +198,21 @@ class Desk:
             }
         return self.settle(question, (kind, payload), actor=actor, door=door)
 
+    def _say_missing(self, question: MessageRecord, result: CredentialResult, actor: str, door: str) -> None:
+        """Journal a look-up that ended in no answer; one that did is in the answer's own event."""
+        asked = {key: question.payload[key] for key in ("service", "context") if question.payload.get(key)}
+        data = {"question": question.id, **asked, "found": False, "error": result.error or "not found"}
+        self.store.events.add("credentials_missing", session_id=question.session_id, actor=actor, door=door, data=data)
+
     def _look_up(self, question: MessageRecord) -> CredentialResult:
         payload = question.payload
         return self.provider.lookup(
             str(payload.get("service", "")), payload.get("envVars") or None, payload.get("context") or None
         )
 
-    def _with_values(self, message: OrchestratorMessage, question: MessageRecord) -> OrchestratorMessage:
+    def _with_values(
+        self, message: OrchestratorMessage, question: MessageRecord, actor: str, door: str
+    ) -> OrchestratorMessage:
         """Look up what an answer hands over by reference."""
         if message.type != "credentials_provided" or message.payload.credentials or not message.payload.found:
             return message
@@ -211,6 +220,7 @@ class Desk:
             return message
         result = self._look_up(question)
         if not result.found:
+            self._say_missing(question, result, actor, door)
             raise CredentialsNotFoundError(str(question.payload.get("service")), result.error, result.instructions)
         found = {"credentials": result.credentials, "env_vars": tuple(result.credentials), "source": result.source}
         return message.model_copy(update={"payload": message.payload.model_copy(update=found)})
@@ -218,7 +228,7 @@ class Desk:
     def _is_own_process(self, session_id: str) -> bool:
         return self.store.sessions.get(session_id).worker == "python"  # it can look them up itself
 
-    def _stage(self, message: OrchestratorMessage, actor: str, door: str) -> OrchestratorMessage:
+    def _stage(self, message: OrchestratorMessage) -> OrchestratorMessage:
         if message.type != "credentials_provided" or not message.payload.credentials:
             return message
         values = {name: _plain(value) for name, value in message.payload.credentials.items()}
@@ -227,9 +237,7 @@ class Desk:
             folder = self.store.layout.session(message.session_id)
             unmasked = ask_shim(folder, do="grant", id=message.id, values=values).get("unmasked")
             if unmasked:
-                self.store.events.add(
-                    "mask_refused", session_id=message.session_id, actor=actor, door=door, data={"names": unmasked}
-                )
+                self.store.events.add("mask_refused", session_id=message.session_id, data={"names": unmasked})
         names = message.payload.env_vars or tuple(values)
         payload = message.payload.model_copy(update={"credentials": {}, "env_vars": names})
         return message.model_copy(update={"payload": payload})

@@ -148,7 +148,7 @@ class Runner:
 
     async def _end_session(self, session_id: str) -> None:
         with contextlib.suppress(HarnessError):  # it is not there yet, or cannot be reached: its end is awaited anyway
-            await self.host.end(session_id, by="stop")
+            await self.host.end(session_id, by="stop", actor="run", door="run")
 
     @contextlib.contextmanager
     def _until_stop(self) -> Iterator[anyio.CancelScope]:
@@ -345,6 +345,7 @@ class Runner:
                 task_message(self.store.new_id(), session, plan, self.project.spec_dir, context, self.store.clock()),
                 actor="run",
                 door="run",
+                with_start=True,
             ),
             actor="run",
             door="run",

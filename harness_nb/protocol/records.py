@@ -149,9 +149,19 @@ class EventRecord(WireModel):
 
     @property
     def text(self) -> str:
-        """What its data says, as one line: an answer, a reason, an error or a state."""
-        found = [str(self.data[key]) for key in ("answer", "state", "reason", "error") if self.data.get(key)]
+        """What its data says, as one line: an answer, a reason, an error, a state, or how many of what."""
+        said = ("answer", "state", "found", "reason", "feedback", "error", "folder")
+        found = [str(self.data[key]) for key in said if isinstance(self.data.get(key), str) and self.data[key]]
+        if self.kind == "recovered":
+            found += [f"{count} {word}" for word, count in self.data.items()]
+        for unit in ("characters", "bytes"):
+            found += [f"{self.data[unit]:,} {unit}"] if isinstance(self.data.get(unit), int) else []
         return short_line(", ".join(found))
+
+    @property
+    def is_act(self) -> bool:
+        """Whether somebody did this, and it did not merely follow or happen."""
+        return self.door is not None
 
     def __repr__(self) -> str:
         plan = f" of {self.plan_id}" if self.plan_id else ""

@@ -122,7 +122,11 @@ class AnswerFiles:
                 if self._is_about_credentials(session_id, response):
                     remove_values(target)
                 self._events.add(
-                    "late_answer", session_id=session_id, door="file", data={"inResponseTo": response.in_response_to}
+                    "late_answer",
+                    session_id=session_id,
+                    actor=response.completed_by or "a file",
+                    door="file",
+                    data={"inResponseTo": response.in_response_to},
                 )
         elif not self._holds(session_id, ours):
             self._take_back(folder, ours)  # left by a door that died after the worker had taken another answer

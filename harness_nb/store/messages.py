@@ -90,13 +90,15 @@ class Messages:
             )
             self._events.add(
                 "answered", session_id=message.session_id, actor=actor, door=door,
-                data={"question": question.id, "type": message.type, "answer": summary_of(record)},
+                data={"question": question.id, "type": message.type, "answer": summary_of(record), **_handed(record)},
             )  # fmt: skip
             self._wake(message.session_id)
             return record
 
-    def send(self, message: OrchestratorMessage, *, actor: str, door: str) -> MessageRecord:
+    def send(self, message: OrchestratorMessage, *, actor: str, door: str, with_start: bool = False) -> MessageRecord:
         """Store a message that a worker did not ask for: a task, an abort or a verdict.
+
+        A task that comes ``with_start`` is no act of its own: whoever started the session has assigned it.
 
         Raises: SessionNotFoundError, SessionEndedError, WrongAnswerTypeError.
         """
@@ -105,7 +107,12 @@ class Messages:
         with self._journal.write():
             if not self._sessions.get(message.session_id).live:
                 raise SessionEndedError(message.session_id)
-            self._events.add(message.type, session_id=message.session_id, actor=actor, door=door)
+            session = self._sessions.get(message.session_id)
+            who = {} if with_start else {"actor": actor, "door": door}
+            self._events.add(
+                message.type, session_id=session.id, run_id=session.run_id, plan_id=session.plan_id,
+                data=_said(message), **who,
+            )  # fmt: skip
             unasked = message.model_copy(update={"in_response_to": None})
             return self._insert(unasked, "out", "pending", actor=actor, door=door)
 
@@ -326,6 +333,20 @@ def already_answered(message_id: str, earlier: MessageRecord) -> AlreadyAnswered
 def summary_of(answer: MessageRecord) -> str:
     """Return what an answer says, in a few words."""
     return message_text(answer.type, answer.payload)
+
+
+def _said(message: OrchestratorMessage) -> dict[str, str]:
+    """Return what an unasked message says, as an event tells it: what it is about, and why."""
+    payload = message.payload.to_wire()
+    return {key: str(payload[key]) for key in ("plan", "reason", "feedback") if payload.get(key)}
+
+
+def _handed(answer: MessageRecord) -> dict[str, Any]:
+    """Return what an answer hands over by reference, as an event tells it: which variables of what, never values."""
+    if answer.type != "credentials_provided":
+        return {}
+    found = {key: answer.payload.get(key) for key in ("service", "context", "found", "envVars", "source")}
+    return {key: value for key, value in found.items() if value not in (None, [], "")}
 
 
 def _effects(kind: str, payload: dict[str, Any], session: SessionRecord) -> dict[str, Any]:

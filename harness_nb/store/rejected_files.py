@@ -35,7 +35,11 @@ class RejectedFiles:
             remove_values(target)
         write_text(target.with_name(target.name + ".reason.txt"), f"{reason}\n", durable=False)
         self._events.add(
-            "file_rejected", session_id=session_id, door="file", data={"file": str(target), "reason": str(reason)}
+            "file_rejected",
+            session_id=session_id,
+            actor="a file",
+            door="file",
+            data={"file": str(target), "reason": str(reason)},
         )
 
 

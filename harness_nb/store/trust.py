@@ -18,6 +18,8 @@ from harness_nb.store.layout import state_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from harness_nb.store.store import Store
+
 
 def is_trusted(project: Path) -> bool:
     """Say whether this very folder is trusted; a folder inside a trusted one is not."""
@@ -42,6 +44,19 @@ def set_trusted(project: Path, *, trusted: bool = True) -> None:
     except OSError as error:
         reason = f"{error.strerror or error} (HARNESS_STATE_DIR names another place for what is trusted)"
         raise UnwritableFolderError(note.parent, reason) from None
+
+
+def trust_project(store: Store, *, actor: str, door: str, trusted: bool = True) -> None:
+    """Trust a project from now on, or no longer, and journal who said so; what is so already is no act.
+
+    Raises: UnwritableFolderError, where this user's own state cannot be written.
+    """
+    root = store.layout.root
+    if is_trusted(root) == trusted:
+        return
+    set_trusted(root, trusted=trusted)
+    store.events.add("trusted" if trusted else "trust_removed", actor=actor, door=door)
+    store.ring()
 
 
 def note_of_trust(project: Path) -> Path:

@@ -16,7 +16,7 @@ from harness_nb.protocol import frame
 from harness_nb.protocol.records import ENDED_STATES, LIVE_STATES, PLAN_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pandas as pd
 
@@ -93,27 +93,50 @@ class Frames:
         kind: str | Iterable[str] | None = None,
         since: int | datetime | None = None,
         session_id: str | None = None,
+        plan_id: str | None = None,
+        run_id: str | None = None,
+        actor: str | Iterable[str] | None = None,
+        door: str | Iterable[str] | None = None,
+        acts: bool = False,
     ) -> pd.DataFrame:
         """Return one row an event, oldest first, indexed by ``seq``; or those that fit.
 
-        ``since`` is the number of an event, or a moment (in UTC where it has no zone): what came after it. Columns:
-        ``timestamp`` (UTC), ``kind`` (category), ``text`` (what it says), ``plan_id``, ``session_id``, ``run_id``,
-        ``actor``, ``door``, ``data`` (dicts).
+        ``since`` is the number of an event, or a moment (in UTC where it has no zone): what came after it. With
+        ``acts`` only what somebody did, one row each, and not what followed by itself. Columns: ``timestamp`` (UTC),
+        ``actor`` (who), ``door`` (through what), ``kind`` (category: what), ``text`` (what it says), ``plan_id``,
+        ``session_id``, ``run_id`` (those of its session where it names none), ``data`` (dicts).
 
         Raises: SessionNotFoundError.
         """
         if session_id is not None:
             self._store.sessions.get(session_id)
-        kinds = _names(kind)
+        kinds, actors, doors = _names(kind), _names(actor), _names(door)
         number = since if isinstance(since, int) else 0
         moment = _moment(since) if isinstance(since, datetime) else None
         only = next(iter(kinds)) if kinds is not None and len(kinds) == 1 else None
-        found = self._store.events.select(since=number, session_id=session_id, kind=only)
+        found = self._with_places(self._store.events.select(since=number, session_id=session_id, kind=only))
         return _event_frame([
             one
             for one in found
-            if (kinds is None or one.kind in kinds) and (moment is None or one.timestamp > moment)
+            if (kinds is None or one.kind in kinds)
+            and (moment is None or one.timestamp > moment)
+            and (plan_id is None or one.plan_id == plan_id)
+            and (run_id is None or one.run_id == run_id)
+            and (actors is None or one.actor in actors)
+            and (doors is None or one.door in doors)
+            and (one.is_act or not acts)
         ])  # fmt: skip
+
+    def _with_places(self, events: list[EventRecord]) -> Iterator[EventRecord]:
+        """Yield events with the plan and the run of their session, where they name none."""
+        sessions = {one.id: one for one in self._store.sessions.select()} if events else {}
+        for one in events:
+            session = sessions.get(one.session_id or "")
+            if session is None or (one.plan_id and one.run_id):
+                yield one
+            else:
+                more = {"plan_id": one.plan_id or session.plan_id, "run_id": one.run_id or session.run_id}
+                yield one.model_copy(update=more)
 
     def __repr__(self) -> str:
         return "<frames: sessions(), messages(), plans(), events()>"
@@ -209,13 +232,13 @@ def _plan_frame(rows: Sequence[PlanInfo], sessions: Sequence[SessionRecord]) -> 
 def _event_frame(rows: Sequence[EventRecord]) -> pd.DataFrame:
     columns: dict[str, Any] = {
         "timestamp": frame.moments(one.timestamp for one in rows),
+        "actor": frame.texts(one.actor for one in rows),
+        "door": frame.texts(one.door for one in rows),
         "kind": frame.words(one.kind for one in rows),
         "text": frame.texts(one.text or None for one in rows),
         "plan_id": frame.texts(one.plan_id for one in rows),
         "session_id": frame.texts(one.session_id for one in rows),
         "run_id": frame.texts(one.run_id for one in rows),
-        "actor": frame.texts(one.actor for one in rows),
-        "door": frame.texts(one.door for one in rows),
         "data": frame.objects(one.data for one in rows),
     }
     return frame.styled(columns, (one.seq for one in rows), "seq", "int64")
