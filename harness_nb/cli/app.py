@@ -207,6 +207,21 @@ def recover(
 
 
 @app.command()
+def export(
+    run: Annotated[str | None, typer.Argument(help="The run's id.", show_default="the newest run")] = None,
+    *,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The folder to write.", show_default="./PROJECT-RUN")
+    ] = None,
+    project: ProjectOption = HERE,
+) -> None:
+    """Write a run as a folder that opens elsewhere; without any run, the whole project."""
+    from harness_nb.cli.exporting import export_run
+
+    export_run(project, run, output)
+
+
+@app.command()
 def doctor(project: ProjectArgument = HERE) -> None:
     """Look whether all that is needed is there, and say what to do where it is not."""
     from harness_nb.cli.doctor import examine

@@ -67,6 +67,10 @@ class Redactor:
             )
         return [name for name, value in plain.items() if len(value) < SHORTEST]
 
+    def values(self) -> dict[str, str]:
+        """Return the known values, each with its name, for whoever must find them in another form."""
+        return {secret.value: secret.name for secret in self._secrets}
+
     def __call__(self, text: str) -> str:
         """Return the text with every known value replaced, the longest first."""
         secrets = self._secrets

@@ -156,6 +156,31 @@ class UnknownPlanError(HarnessError):
         super().__init__(f"There is no plan {plan_id!r}. The project has: {shown}.")
 
 
+class UnknownRunError(HarnessError):
+    """A run was named that the journal does not have."""
+
+    def __init__(self, run_id: str, known: Iterable[str]) -> None:
+        names = list(known)[-6:]
+        super().__init__(f"There is no run {run_id!r}. The last ones were: {', '.join(names) or 'none'}.")
+
+
+class NothingToExportError(HarnessError):
+    """A project was to be exported in which nothing ever happened."""
+
+    def __init__(self, project: Path) -> None:
+        super().__init__(f"Nothing ever happened in {project}, so there is nothing to export. Run it first.")
+
+
+class ExportedProjectError(HarnessError):
+    """Something was to be started in a folder that is a record of what happened elsewhere."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"{folder} was exported: it is a record of what happened elsewhere, so nothing can be started in it. "
+            "Look at it with frames, get_output() and board, or open the project itself."
+        )
+
+
 class SecondRunError(HarnessError):
     """Another process, or this one, is already running the project's plans."""
 

@@ -23,6 +23,7 @@ from harness_nb.harness.arguments import (
     states_of,
 )
 from harness_nb.harness.detached import TakeOver, is_detached, start_holder
+from harness_nb.harness.exporting import export
 from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession, _patience, only
 from harness_nb.harness.leading import Leading
 from harness_nb.harness.lone_sessions import LoneSessions
@@ -44,7 +45,7 @@ from harness_nb.protocol.records import SessionRecord
 from harness_nb.protocol.state import StateChange
 from harness_nb.sessions import Assignment, Output, driver_named, read_output
 from harness_nb.sessions.host import SessionHost
-from harness_nb.store import Store, require_project
+from harness_nb.store import Store, require_workplace
 from harness_nb.store.locks import is_held, release
 from harness_nb.store.settings import unknown_settings
 from harness_nb.store.trust import is_trusted, trust_project
@@ -124,7 +125,7 @@ class AsyncHarness:
         self.answering.begin_anew()
         self._looked = await anyio.to_thread.run_sync(last_look, self.store)
         await tasks.start(self._serve)
-        if self._judges:
+        if self._judges and not self.store.is_export:
             self._lone = LoneSessions(self.host, self.desk, self.answer_for)
             tasks.start_soon(self._lone.serve)
             tasks.start_soon(TakeOver(self.store, self.host.changes, self.see_to).serve)
@@ -186,7 +187,7 @@ class AsyncHarness:
         words, given = command_of(command), params_of(params)
         env, env_credentials = environment_of("env", env), environment_of("env_credentials", env_credentials)
         folder = folder_of(working_dir or ".")
-        await anyio.to_thread.run_sync(require_project, self.store)
+        await anyio.to_thread.run_sync(require_workplace, self.store)
         if resume is not None:
             return await self._resume(resume)
         project, found = await anyio.to_thread.run_sync(self._plan_named, plan)
@@ -431,7 +432,7 @@ class AsyncHarness:
         Raises: what ``ask`` does.
         """
         self.answering.notice()
-        await anyio.to_thread.run_sync(require_project, self.store)
+        await anyio.to_thread.run_sync(require_workplace, self.store)
         session_id = f"ask-{self.store.new_id()[:8]}"
         self.answer_for(session_id)
         told: set[str] = set()
@@ -507,6 +508,26 @@ class AsyncHarness:
         """Whether commands from this project's plans may run."""
         return is_trusted(self.root)
 
+    async def export(
+        self, folder: str | Path, *, run: str | None = None, tell: Callable[[int, int], object] = lambda *_: None
+    ) -> Path:
+        """Write a run (by default the newest; where there is none, the whole project) as a folder that opens elsewhere.
+
+        ``Harness(folder)`` shows it there: frames, output, board; ``report.html`` needs no more than a browser. What
+        has not ended is marked as still running when exported. Of credentials, tokens and the like nothing goes along.
+        ``tell`` is called from a worker thread with how many bytes of how many are written. Returns the folder.
+
+        Raises: FileInTheWayError where there is something already, UnknownRunError, UnwritableFolderError.
+        """
+        target = Path(folder)
+
+        def write() -> Path:
+            return export(
+                self.store, self.desk, target, run=run, actor=self.actor, door=self.door, tell=tell
+            )  # fmt: skip
+
+        return await self.announced(write)
+
     # --- runs --------------------------------------------------------------------------------
 
     async def run(
@@ -538,7 +559,7 @@ class AsyncHarness:
             policies=(*policies_of(policies), *self.answering.policies), attended=self.answering.notice(),
             credentials_dir=self.desk.directory,
         )  # fmt: skip
-        await anyio.to_thread.run_sync(require_project, self.store)
+        await anyio.to_thread.run_sync(require_workplace, self.store)
         await anyio.to_thread.run_sync(self._require_trust, options)
         run = await self._join(options) or await (self._detach(options) if detached else self._lead(options))
         for text in await anyio.to_thread.run_sync(unknown_settings, self.store.layout):

@@ -505,6 +505,18 @@ class Harness(Displayed):
         found: Recovery = _call(self._twin.recover)
         return found.to_frame()
 
+    def export(self, folder: str | Path, *, run: str | None = None) -> Path:
+        """Write a run (by default the newest; where there is none, the whole project) as a folder that opens elsewhere.
+
+        ``Harness(folder)`` shows it there: frames, output, board; ``report.html`` needs no more than a browser. What
+        has not ended is marked as still running when exported. Of credentials, tokens and the like nothing goes along.
+        Returns the folder.
+
+        Raises: FileInTheWayError where there is something already, UnknownRunError, UnwritableFolderError.
+        """
+        written: Path = _call(self._twin.export, folder, run=run)
+        return written
+
     # --- project -----------------------------------------------------------------------------
 
     def get_state(self) -> ProjectState:

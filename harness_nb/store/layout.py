@@ -184,6 +184,11 @@ class Layout:
         """One folder per session."""
         return self.folder / "sessions"
 
+    @property
+    def export_note(self) -> Path:
+        """What says that this folder is a record of what happened elsewhere."""
+        return self.folder / "export.json"
+
     def door_token(self, door: str) -> Path:
         """What a client shows to be let in by a door that listens on a port: ``mcp`` or ``dashboard``."""
         return self.folder / f"{door}.token"

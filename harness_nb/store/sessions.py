@@ -165,7 +165,7 @@ class Sessions:
             shown = read_model(self._layout.session(session_id).status, SessionStatus)
         except (FileNotFoundError, UnreadableFileError):
             shown = None
-        view = self._view(record)
+        view = self.view_of(record)
         if shown is None or shown.replace(timestamp=record.created_at) != view.replace(timestamp=record.created_at):
             self._show(session_id)
 
@@ -188,10 +188,11 @@ class Sessions:
         shown = -1
         with contextlib.suppress(OSError, HarnessError):
             while (record := self.get(session_id)).revision != shown:
-                write_model(self._layout.session(session_id).status, self._view(record), durable=False)
+                write_model(self._layout.session(session_id).status, self.view_of(record), durable=False)
                 shown = record.revision
 
-    def _view(self, record: SessionRecord) -> SessionStatus:
+    def view_of(self, record: SessionRecord) -> SessionStatus:
+        """Return what ``status.json`` says of a session."""
         return SessionStatus(
             session_id=record.id,
             timestamp=self._clock(),

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from harness_nb.errors import JournalGoneError, ProjectNotFoundError
+from harness_nb.errors import ExportedProjectError, JournalGoneError, ProjectNotFoundError
 from harness_nb.protocol.files import ActiveFile, ActiveFiles, DependencyGraph
 from harness_nb.store.atomic import write_model
 from harness_nb.store.bell import ring
@@ -72,6 +72,11 @@ class Store:
         )  # fmt: skip
         self.runs = Runs(self.journal, self.events, clock, ring=self.ring)
 
+    @property
+    def is_export(self) -> bool:
+        """Whether this folder is a record of what happened elsewhere."""
+        return self.layout.export_note.exists()
+
     def config(self) -> Config:
         """Return the project's settings as they are on disk now.
 
@@ -119,6 +124,16 @@ class Store:
     def close(self) -> None:
         """Close the journal."""
         self.journal.close()
+
+
+def require_workplace(store: Store) -> None:
+    """Make sure that something can be started in a project: it is there, and no mere record of what happened elsewhere.
+
+    Raises: ProjectNotFoundError, ExportedProjectError.
+    """
+    require_project(store)
+    if store.is_export:
+        raise ExportedProjectError(store.layout.root)
 
 
 def require_project(store: Store) -> None:

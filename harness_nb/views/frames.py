@@ -47,7 +47,7 @@ class Frames:
         """
         wanted = _known(state, SESSION_STATES)
         found = self._store.sessions.select(plan_id=plan_id)
-        return _session_frame([one for one in found if wanted is None or one.state in wanted])
+        return session_frame([one for one in found if wanted is None or one.state in wanted])
 
     def messages(
         self,
@@ -68,7 +68,7 @@ class Frames:
             self._store.sessions.get(session_id)
         kinds = _names(type)
         found = self._store.messages.select(session_id, direction=direction)
-        return _message_frame([one for one in found if kinds is None or one.type in kinds])
+        return message_frame([one for one in found if kinds is None or one.type in kinds])
 
     def plans(self, *, state: str | Iterable[str] | None = None, phase: str | None = None) -> pd.DataFrame:
         """Return one row a plan in the order of the documents, indexed by its ``plan`` id; or those that fit.
@@ -166,7 +166,8 @@ def _seconds(one: SessionRecord | None) -> float | None:
     return (one.ended_at - (one.started_at or one.created_at)).total_seconds()
 
 
-def _session_frame(rows: Sequence[SessionRecord]) -> pd.DataFrame:
+def session_frame(rows: Sequence[SessionRecord]) -> pd.DataFrame:
+    """Return sessions as ``Frames.sessions`` does."""
     columns: dict[str, Any] = {
         "state": frame.words((one.state for one in rows), SESSION_STATES),
         "plan_id": frame.texts(one.plan_id for one in rows),
@@ -193,7 +194,8 @@ def _session_frame(rows: Sequence[SessionRecord]) -> pd.DataFrame:
     return frame.styled(columns, (one.id for one in rows), "id")
 
 
-def _message_frame(rows: Sequence[MessageRecord]) -> pd.DataFrame:
+def message_frame(rows: Sequence[MessageRecord]) -> pd.DataFrame:
+    """Return messages as ``Frames.messages`` does."""
     columns: dict[str, Any] = {
         "id": frame.texts(one.id for one in rows),
         "session_id": frame.texts(one.session_id for one in rows),

@@ -61,7 +61,7 @@ def test_where_the_oldest_cannot_be_dropped_the_beginning_is_kept_and_the_rest_c
     def refuse(descriptor: int, size: int) -> None:
         raise OSError("not here")
 
-    monkeypatch.setattr(log, "_punch", refuse)
+    monkeypatch.setattr(log, "punch", refuse)
     kept = Log(str(tmp_path / "log"), 8 * log.BLOCK)
     for _ in range(20):
         kept.append(b"x" * log.BLOCK)

@@ -50,7 +50,7 @@ class Log:
         keep_from = (self.size - limit * 3 // 4) // BLOCK * BLOCK
         if keep_from > self.dropped:
             try:
-                _punch(self._file, keep_from)
+                punch(self._file, keep_from)
                 self.dropped = keep_from
             except OSError as error:
                 self._full = True
@@ -67,7 +67,11 @@ def first_kept(descriptor: int) -> int:
         return 0
 
 
-def _punch(descriptor: int, size: int) -> None:
+def punch(descriptor: int, size: int) -> None:
+    """Give the first bytes of a file back to the disk; every place in it stays what it was.
+
+    Raises: OSError, where the system or the file system cannot.
+    """
     import ctypes
 
     try:

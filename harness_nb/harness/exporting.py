@@ -1,0 +1,316 @@
+"""Writing a run, or a whole project, as a folder that opens elsewhere.
+
+It is a project's folder: ``Harness(folder)`` shows sessions, messages, events, output and the board as they were. The
+journal is copied by SQLite's backup and cut down to the run (its sessions, their messages and events, and what was done
+to the project while it went on), because a run is often given to somebody who has no business with the others. Of each
+session only what is named in ``_FILES`` and ``_FOLDERS`` goes along. Nothing in it is alive, and a note in it makes
+``run()`` and ``start_session()`` refuse: the files that its plans worked on are not in it.
+
+Everything is written under another name beside the folder, which gets its own at the very end, in one step.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from harness_nb import templates
+from harness_nb._version import __version__
+from harness_nb.credentials import Redactor
+from harness_nb.errors import FileInTheWayError, HarnessError, UnknownRunError, UnwritableFolderError
+from harness_nb.harness.state import open_project, read_state
+from harness_nb.plans import Project, build_graph
+from harness_nb.protocol.base import format_timestamp
+from harness_nb.protocol.frame import frame_page
+from harness_nb.protocol.outcome import PlanOutcome, RunReport
+from harness_nb.protocol.plans import Plan
+from harness_nb.protocol.records import EventRecord
+from harness_nb.sessions.output_copy import copy_output, data_in
+from harness_nb.store.atomic import names_in
+from harness_nb.store.journal_copy import EXPORTED, JournalCopy, copy_journal
+from harness_nb.store.layout import GITIGNORE, Layout
+from harness_nb.views.frames import message_frame, session_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+    from pathlib import Path
+
+    from harness_nb.orchestrator import Desk
+    from harness_nb.protocol.records import RunRecord, SessionRecord
+    from harness_nb.store import Store
+
+_FILES = ("result.json", "exit.json")
+_FOLDERS = ("asked", "answered", "late")
+_SETTINGS = ("version", "spec_dir", "phase_order", "verification_required", "worker", "max_retries")
+"""The settings that a reader needs; others may hold addresses or answers that are nobody else's."""
+SHOWN_OF_SESSIONS = ["state", "plan_id", "worker", "reason", "duration"]
+SHOWN_OF_MESSAGES = ["session_id", "type", "text", "actor", "door", "timestamp"]
+MOST_TOLD = 200
+"""Sessions whose questions and answers the report shows, the last ones; the journal has all."""
+LARGEST = 16 << 20
+"""Bytes of a document or a message's file; a larger one is none."""
+
+
+@dataclass
+class _Secrets:
+    """What must not leave, in each form that a value takes in a file."""
+
+    redact: Redactor = field(default_factory=Redactor)
+
+    def add(self, name: str, value: str) -> None:
+        from markupsafe import escape
+
+        whole, ascii_only = json.dumps(value, ensure_ascii=False)[1:-1], json.dumps(value)[1:-1]
+        for form in (value, whole, ascii_only, str(escape(value))):
+            self.redact.add({name: form})
+
+    @property
+    def blot(self) -> tuple[bytes, ...]:
+        return tuple(value.encode() for value in self.redact.values())
+
+
+class Export:
+    """One export; ``tell`` is told how many bytes of how many are copied."""
+
+    def __init__(
+        self, store: Store, desk: Desk, folder: Path, run: RunRecord | None, tell: Callable[[int, int], object]
+    ) -> None:
+        self._store = store
+        self._desk = desk
+        self._run = run
+        self._target = folder
+        self._part = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
+        self._layout = Layout(self._part)
+        self._tell = tell
+        self._secrets = _Secrets()
+        self._done = 0
+        self._total = 0
+
+    def write(self, at: datetime, actor: str, door: str) -> Path:
+        """Write the folder and return it.
+
+        Raises: FileInTheWayError, UnwritableFolderError, JournalBusyError.
+        """
+        if os.path.lexists(self._target):
+            raise FileInTheWayError(self._target, "an export")
+        try:
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            self._fill(at, actor, door)
+            if os.path.lexists(self._target):
+                raise FileInTheWayError(self._target, "an export")
+            self._part.rename(self._target)
+        except OSError as error:
+            where = self._target.parent
+            raise UnwritableFolderError(where, f"{error.strerror or error}") from None
+        finally:
+            shutil.rmtree(self._part, ignore_errors=True)
+        return self._target
+
+    def _fill(self, at: datetime, actor: str, door: str) -> None:
+        self._layout.sessions.mkdir(parents=True)
+        copy_journal(self._store.journal.path, self._layout.database)
+        copy = JournalCopy(self._layout.database)
+        if self._run is not None:
+            copy.keep_run(self._run, _sessions_of(self._run))
+        event = EventRecord(
+            timestamp=at, kind=EXPORTED, actor=actor, door=door, run_id=self._run.id if self._run else None
+        )
+        sessions = copy.tie_up(at, event)
+        self._gather_secrets(sessions)
+        if self._secrets.redact.values():
+            copy.rewrite(self._secrets.redact.redact, lambda text: self._secrets.redact(text) != text)
+        copy.close()
+        self._copy_sessions(sessions)
+        project = _project(self._store, self._run)
+        self._copy_documents(project)
+        self._write_settings()
+        self._write_pages(at, project, sessions)
+
+    # --- what must not leave -----------------------------------------------------------------
+
+    def _gather_secrets(self, sessions: Iterable[SessionRecord]) -> None:
+        """Look up again what these sessions were given: the values are stored nowhere, so that they can be found."""
+        messages = self._store.messages
+        for session in sessions:
+            for answer in messages.select(session.id, direction="out"):
+                if answer.type != "credentials_provided" or not answer.payload.get("found"):
+                    continue
+                question = messages.find(answer.in_response_to or "", session.id)
+                asked = {**answer.payload, **(question.payload if question else {})}
+                result = self._desk.provider.lookup(
+                    str(asked.get("service", "")), asked.get("envVars") or None, asked.get("context") or None
+                )
+                for name, value in result.credentials.items():
+                    self._secrets.add(name, value.get_secret_value())
+        for passed_through, name in self._desk.redact.values().items():
+            self._secrets.add(name, passed_through)
+
+    def _without_values(self, text: str) -> str:
+        return self._secrets.redact(text)
+
+    # --- sessions ----------------------------------------------------------------------------
+
+    def _copy_sessions(self, sessions: list[SessionRecord]) -> None:
+        here = self._store.layout
+        self._total = sum(data_in(here.session(one.id).output) for one in sessions)
+        self._tell(0, self._total)
+        for one in sessions:
+            source, target = here.session(one.id), self._layout.session(one.id)
+            target.create()
+            copy_output(source.output, target.output, blot=self._secrets.blot, tell=self._copied)
+            for name in _FILES:
+                self._copy_text(source.path / name, target.path / name)
+            for name in _FOLDERS:
+                for file in names_in(source.path / name):
+                    if file.endswith(".json") and not file.startswith("."):
+                        (target.path / name).mkdir(exist_ok=True)
+                        self._copy_text(source.path / name / file, target.path / name / file)
+            self._write_status(one)
+
+    def _copied(self, count: int) -> None:
+        self._done += count
+        self._tell(self._done, max(self._done, self._total))
+
+    def _write_status(self, session: SessionRecord) -> None:
+        view = self._store.sessions.view_of(session)
+        text = json.dumps(view.to_wire(), indent=2, ensure_ascii=False)
+        self._layout.session(session.id).status.write_text(self._without_values(text) + "\n", encoding="utf-8")
+
+    def _copy_text(self, source: Path, target: Path) -> None:
+        """Copy a text of moderate size, unless it is a link: a worker may have put one there."""
+        try:
+            descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return
+        with os.fdopen(descriptor, "rb") as file:
+            if os.fstat(file.fileno()).st_size > LARGEST:
+                return
+            text = file.read().decode("utf-8", errors="surrogateescape")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(self._without_values(text), encoding="utf-8", errors="surrogateescape")
+
+    # --- documents ---------------------------------------------------------------------------
+
+    def _copy_documents(self, project: Project) -> None:
+        root = project.root
+        folders = {(root / path).parent for plan in project.plans for path in (plan.path, plan.summary_path) if path}
+        found = {folder / name for folder in folders for name in names_in(folder) if name.endswith(".md")}
+        if project.roadmap_file is not None:
+            found |= {project.roadmap_file, project.roadmap_file.with_name("AUDIT.md")}
+        for path in sorted(found):
+            if path.resolve().is_relative_to(root) and path.is_file():
+                self._copy_text(path.resolve(), self._part / path.relative_to(root))
+
+    def _write_settings(self) -> None:
+        config = self._store.config()
+        kept = {name: getattr(config, name) for name in _SETTINGS}
+        names = {name: str(type(config).model_fields[name].alias) for name in _SETTINGS}
+        text = yaml.safe_dump({names[name]: value for name, value in kept.items() if value is not None})
+        self._layout.config.write_text(text, encoding="utf-8")
+        (self._layout.folder / ".gitignore").write_text(GITIGNORE, encoding="utf-8")
+
+    def _write_pages(self, at: datetime, project: Project, sessions: list[SessionRecord]) -> None:
+        name = self._store.layout.root.name
+        title = f"{name}: {self._run.id}" if self._run else f"{name}: the whole project"
+        going = self._run is not None and self._run.ended_at is None
+        note = f"Written on {format_timestamp(at)}{' while it was still running' if going else ''} by harness_nb."
+        talk = [
+            one
+            for session in sessions[-MOST_TOLD:]
+            for one in self._store.messages.select(session.id)
+            if _is_talk(one.type)
+        ]
+        page = templates.render(
+            "export.html",
+            title=title,
+            note=note,
+            report=_report(self._store, self._run, project)._repr_html_(),
+            sessions=frame_page(session_frame(sessions)[SHOWN_OF_SESSIONS]),
+            messages=frame_page(message_frame(talk)[SHOWN_OF_MESSAGES]),
+        )
+        (self._part / "report.html").write_text(self._without_values(page), encoding="utf-8")
+        readme = templates.text_of("export_readme.txt").format(title=title, underline="=" * len(title), note=note)
+        (self._part / "README.txt").write_text(readme, encoding="utf-8")
+        what: dict[str, Any] = {"exportedAt": format_timestamp(at), "project": name, "version": __version__}
+        if self._run is not None:
+            what["runId"] = self._run.id
+        self._layout.export_note.write_text(json.dumps(what, indent=2) + "\n", encoding="utf-8")
+
+
+def export(
+    store: Store,
+    desk: Desk,
+    folder: Path,
+    *,
+    run: str | None,
+    actor: str,
+    door: str,
+    tell: Callable[[int, int], object] = lambda *_: None,
+) -> Path:
+    """Write a run (by default the newest; where there is none, the whole project) as a folder, and return that.
+
+    Raises: FileInTheWayError, UnknownRunError, UnwritableFolderError, JournalBusyError.
+    """
+    record = run_named(store, run)
+    target = folder.expanduser().absolute()
+    written = Export(store, desk, target, record, tell).write(store.clock(), actor, door)
+    store.events.add(
+        EXPORTED, run_id=record.id if record else None, actor=actor, door=door, data={"folder": str(written)}
+    )
+    store.ring()
+    return written
+
+
+def run_named(store: Store, name: str | None) -> RunRecord | None:
+    """Return a run by its id; without one the newest, or None where there never was any.
+
+    Raises: UnknownRunError.
+    """
+    if name is None:
+        return store.runs.newest()
+    known = {one.id: one for one in store.runs.select()}
+    if name not in known:
+        raise UnknownRunError(name, known)
+    return known[name]
+
+
+def _sessions_of(run: RunRecord) -> list[str]:
+    """Return the sessions that a run's report names: it may have adopted some that others began."""
+    plans = (run.report or {}).get("plans")
+    found = [one.get("sessionId") for one in plans if isinstance(one, dict)] if isinstance(plans, list) else []
+    return [one for one in found if isinstance(one, str)]
+
+
+def _project(store: Store, run: RunRecord | None) -> Project:
+    """Return the documents, or the plans that the run was given instead."""
+    if run is not None and run.options.inline_plans:
+        plans = tuple(Plan.model_validate(one) for one in run.options.inline_plans)
+        return Project(root=store.layout.root, plans=plans, graph=build_graph(plans))
+    try:
+        return open_project(store)
+    except HarnessError:  # settings that are just being edited: what happened is worth more
+        return Project(root=store.layout.root, plans=(), graph=build_graph(()))
+
+
+def _report(store: Store, run: RunRecord | None, project: Project) -> RunReport:
+    """Return how the run ended; of one that goes on, and of a whole project, where each plan stands."""
+    if run is not None and run.report is not None:
+        return RunReport.model_validate(run.report)
+    chosen = run.options.plans if run else None
+    plans = [one for one in read_state(store, project).plans if chosen is None or one.id in chosen]
+    state = run.state if run else "idle"
+    return RunReport(
+        run_id=run.id if run else "", state=state, passed=False, plans=tuple(PlanOutcome.of(one) for one in plans)
+    )
+
+
+def _is_talk(kind: str) -> bool:
+    """Say whether a message asks or answers, and does not merely tell how far a worker is."""
+    return kind not in ("task_started", "task_completed", "progress_update", "session_ready", "assign_task")
