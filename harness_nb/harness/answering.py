@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness_nb.harness.arguments import policies_of
 from harness_nb.harness.attendance import attended, require_answers
-from harness_nb.orchestrator.answering import PolicyAnswers, policy_failures
+from harness_nb.orchestrator.answering import PolicyAnswers, failed_by_policy, prospect_elsewhere
 from harness_nb.orchestrator.policies import Prospect, Rules, prospect, rules_of_run
 from harness_nb.store.locks import is_held
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness_nb.harness.handles import AsyncRun
     from harness_nb.orchestrator import Desk
     from harness_nb.protocol.files import Policy
-    from harness_nb.protocol.records import MessageRecord, SessionRecord
+    from harness_nb.protocol.records import MessageRecord
     from harness_nb.sessions.host import SessionHost
 
 
@@ -77,34 +77,32 @@ class Answering:
         run = self._current_run()
         return run if run is not None and not run.ended and run.carries(session_id) else None
 
-    def rules_for(self, session: SessionRecord) -> Rules:
-        """Return by which rules a session's questions are answered: none where nobody does that by itself."""
+    def _ahead(self, question: MessageRecord) -> Prospect:
+        """Return what comes of a question by the rules of whoever answers for it, or what they wrote down with it."""
+        session = self._store.sessions.get(question.session_id)
         run = self._run_with(session.id)
         if run is not None:
-            return run.rules
+            return prospect(question, run.rules)
         if self._is_mine(session.id):
-            return self.rules
+            return prospect(question, self.rules)
+        if session.run_id is None:
+            return prospect_elsewhere(self._store, question)
         unfinished = self._store.runs.unfinished()
         if unfinished is not None and session.run_id == unfinished.id and is_held(self._store.layout.lease):
-            return rules_of_run(unfinished.options, self._store.config())
-        return Rules()
+            return prospect(question, rules_of_run(unfinished.options, self._store.config()))
+        return Prospect()  # nobody does anything by itself, until somebody goes on with the run
 
     def prospect_of(self, question: MessageRecord) -> Prospect:
         """Return what comes of a question by itself: nothing where its policy has tried and could not answer."""
-        ahead = prospect(question, self.rules_for(self._store.sessions.get(question.session_id)))
-        if not ahead.settles or ahead.at is None:
-            return ahead
-        failed = any(one.timestamp >= ahead.at for one in policy_failures(self._store, question))
-        return Prospect() if failed else ahead
+        ahead = self._ahead(question)
+        return Prospect() if ahead.settles and failed_by_policy(self._store, question, ahead) else ahead
 
     def require_answers(self, questions: Iterable[MessageRecord]) -> None:
         """See to it that nobody waits for an answer that will not come.
 
         Raises: UnansweredQuestionError for the first question that nobody answers by itself.
         """
-        for question in questions:
-            session = self._store.sessions.get(question.session_id)
-            require_answers(self._store, [question], self.rules_for(session))
+        require_answers(self._store, questions, self._ahead)
 
     def refuse(self, question: MessageRecord) -> None:
         """Refuse a question that nobody will answer.
@@ -113,4 +111,4 @@ class Answering:
         """
         rules = self.rules
         if rules.attended is False:
-            require_answers(self._store, [question], rules, shell=False)
+            require_answers(self._store, [question], lambda one: prospect(one, rules), shell=False)

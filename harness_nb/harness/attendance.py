@@ -14,9 +14,9 @@ from harness_nb.orchestrator.answering import unanswerable
 from harness_nb.views.questions import asker_of, kind_of, question_text, respond_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from harness_nb.orchestrator.policies import Rules
+    from harness_nb.orchestrator.policies import Prospect
     from harness_nb.protocol.records import MessageRecord
     from harness_nb.store import Store
 
@@ -42,12 +42,18 @@ def attended() -> bool | None:
     return _takes_input(kernel)
 
 
-def require_answers(store: Store, questions: Iterable[MessageRecord], rules: Rules, *, shell: bool = True) -> None:
+def require_answers(
+    store: Store,
+    questions: Iterable[MessageRecord],
+    prospect_of: Callable[[MessageRecord], Prospect],
+    *,
+    shell: bool = True,
+) -> None:
     """See to it that nobody waits for an answer that will not come; ``shell`` is whether other doors can give it.
 
     Raises: UnansweredQuestionError for the first question that no policy answers.
     """
-    found = unanswerable(store, questions, rules)
+    found = unanswerable(store, questions, prospect_of)
     if found is None:
         return
     question, reason = found

@@ -2,6 +2,9 @@
 
 Each question has one who answers for it: the run that its session belongs to, or else the harness that asked it or that
 started its session. So two with other rules never contradict each other, and whoever only looks answers nothing.
+
+Whoever sees a question first that has a deadline writes that down. Of several the first one wins, and a deadline that
+passed while nobody ran is kept by the next who answers for the question.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import anyio.to_thread
 
 from harness_nb.errors import AlreadyAnsweredError, HarnessError, QuestionExpiredError
 from harness_nb.orchestrator import answers
-from harness_nb.orchestrator.policies import Rules, acts_alone, prospect
+from harness_nb.orchestrator.policies import Prospect, Rules, acts_alone, foreseen_of, prospect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,6 +32,12 @@ POLICY = "policy"
 
 LOOK_AGAIN = 1.0
 """Seconds until the next try after the questions could not be read."""
+
+OVERDUE = 5.0
+"""Seconds after which a deadline that nobody acted on is nobody's any more, until somebody takes the question up."""
+
+LOOK_AT_CLOCK = 30.0
+"""Seconds between two looks at the wall clock: it may be set, and goes on while this machine sleeps."""
 
 
 class PolicyAnswers:
@@ -49,14 +58,14 @@ class PolicyAnswers:
         self._desk = desk
         self._rules = rules
         self._mine = mine
-        self._told: set[int] = set()
+        self._told: set[tuple[str, int]] = set()
 
     async def serve(self) -> None:
         """Answer what is due until cancelled; woken by changes and by the next moment that something is due."""
         while True:
             changed = self._host.changes.next
             wait = await anyio.to_thread.run_sync(self._try_to_apply)
-            with anyio.move_on_after(wait):
+            with anyio.move_on_after(None if wait is None else min(wait, LOOK_AT_CLOCK)):
                 await changed.wait()
 
     def _try_to_apply(self) -> float | None:
@@ -68,9 +77,20 @@ class PolicyAnswers:
     def apply(self) -> float | None:
         """Answer what is due now, and return the seconds until the next is."""
         questions = [one for one in self._store.messages.pending() if self._mine(one.session_id)]
-        rules = self._rules() if questions else Rules()
-        waits = [left for one in questions if (left := self._act(one, rules)) is not None]
-        return min(waits) if waits else None
+        waits = [self._act(one, Rules()) for one in questions if one.foreseen is not None]
+        new = [one for one in questions if one.foreseen is None]
+        rules = self._rules() if new else Rules()  # only now: settings that cannot be read stop no deadline
+        waits += [self._act(self._foresee(one, rules), rules) for one in new]
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    def _foresee(self, question: MessageRecord, rules: Rules) -> MessageRecord:
+        """Write down the deadline of a question that nobody wrote down yet, and return the question as it is then."""
+        foreseen = foreseen_of(question, rules, self._store.clock())
+        if foreseen is None:
+            return question
+        question = self._store.messages.foresee(question.seq, foreseen)
+        self._store.ring()
+        return question
 
     def _act(self, question: MessageRecord, rules: Rules) -> float | None:
         """Do what is due with a question, or return the seconds until it is."""
@@ -100,16 +120,19 @@ class PolicyAnswers:
             self._say_once("policy_failed", question, reason=str(error))  # left to a person
 
     def _say_once(self, kind: str, question: MessageRecord, **data: str) -> None:
-        if question.seq not in self._told:
-            self._told.add(question.seq)
-            self._store.events.add(kind, session_id=question.session_id, data={"question": question.id, **data})
-            self._store.ring()
+        if (kind, question.seq) not in self._told:
+            self._told.add((kind, question.seq))
+            if not _said(self._store, kind, question):  # by whoever answered for it before
+                self._store.events.add(kind, session_id=question.session_id, data={"question": question.id, **data})
+                self._store.ring()
 
 
-def unanswerable(store: Store, questions: Iterable[MessageRecord], rules: Rules) -> tuple[MessageRecord, str] | None:
+def unanswerable(
+    store: Store, questions: Iterable[MessageRecord], prospect_of: Callable[[MessageRecord], Prospect]
+) -> tuple[MessageRecord, str] | None:
     """Return the first question that nobody will answer where nobody is there, and why its policy could not."""
     for question in questions:
-        if not prospect(question, rules).covered:
+        if not prospect_of(question).covered:
             return question, ""
         if failures := policy_failures(store, question):
             return question, str(failures[0].data.get("reason"))
@@ -118,5 +141,24 @@ def unanswerable(store: Store, questions: Iterable[MessageRecord], rules: Rules)
 
 def policy_failures(store: Store, question: MessageRecord) -> list[EventRecord]:
     """Return what the journal says of policies that could not answer a question."""
-    failed = store.events.select(kind="policy_failed", session_id=question.session_id)
-    return [one for one in failed if one.data.get("question") == question.id]
+    return _said(store, "policy_failed", question)
+
+
+def failed_by_policy(store: Store, question: MessageRecord, ahead: Prospect) -> bool:
+    """Say whether what was to happen by itself was tried, and could not be."""
+    return ahead.at is not None and any(one.timestamp >= ahead.at for one in policy_failures(store, question))
+
+
+def prospect_elsewhere(store: Store, question: MessageRecord) -> Prospect:
+    """Return what comes of a question that others answer for, from what they wrote down with it.
+
+    A moment that has passed says that nobody is there to act on it.
+    """
+    ahead = prospect(question, Rules())
+    overdue = ahead.at is not None and (store.clock() - ahead.at).total_seconds() > OVERDUE
+    return Prospect() if overdue else ahead
+
+
+def _said(store: Store, kind: str, question: MessageRecord) -> list[EventRecord]:
+    found = store.events.select(kind=kind, session_id=question.session_id)
+    return [one for one in found if one.data.get("question") == question.id]

@@ -1,12 +1,20 @@
-"""Which answer comes by itself, and when: the first policy that matches a question, and whether somebody is there."""
+"""Which answer comes by itself, and when: the first policy that matches a question, and whether somebody is there.
+
+A deadline is a moment of the wall clock. Whoever answers for a question writes it down with the question once, together
+with the policy, and from then on that is what holds: through restarts, and whatever becomes of the settings meanwhile.
+What acts at once is not written down, nor what is left to a person: there is nothing in it that could be lost.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from harness_nb.protocol.files import CHECKPOINT_TYPES, Policy
+from harness_nb.protocol.records import Foreseen
+from harness_nb.protocol.wording import message_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,14 +57,28 @@ def prospect(question: MessageRecord, rules: Rules) -> Prospect:
     """Return what comes of a question by itself; everyone who asks that asks here.
 
     ``after`` seconds is when a policy acts, whoever is there, and 0 is at once. A policy that acts and names no time
-    acts at once too, unless somebody is there: it is left to them. ``wait`` never acts, ``remind`` only says so.
+    acts at once too, unless somebody is there: it is left to them. ``wait`` never acts, ``remind`` only says so. What
+    was written down with the question comes before all rules.
     """
+    if question.foreseen is not None:
+        return Prospect(question.foreseen.policy, question.foreseen.at)
     policy = policy_for(question, rules.policies)
     if policy is None or policy.do == "wait":
         return Prospect(policy)
     if acts_alone(policy) and policy.after is None and rules.attended:
         return Prospect(policy)
     return Prospect(policy, due_at(question, policy))
+
+
+def foreseen_of(question: MessageRecord, rules: Rules, now: datetime) -> Foreseen | None:
+    """Return what is to be written down with a question that somebody sees first, or None: no deadline is set.
+
+    A question that comes from the future, since the clock was set back, is as if it was asked now.
+    """
+    ahead = prospect(question, rules)
+    if question.foreseen is not None or ahead.policy is None or ahead.at is None or not ahead.policy.after:
+        return None
+    return Foreseen(policy=ahead.policy, at=min(ahead.at, now + timedelta(seconds=ahead.policy.after)))
 
 
 def rules_of_run(options: RunOptions, config: Config) -> Rules:
@@ -88,4 +110,6 @@ def _matches(policy: Policy, question: MessageRecord) -> bool:
         (policy.plan, payload.get("plan")),
         (policy.tool, permission.get("tool")),
     )
-    return all(rule is None or rule == value for rule, value in wanted)
+    if not all(rule is None or rule == value for rule, value in wanted):
+        return False
+    return policy.pattern is None or re.search(policy.pattern, message_text(question.type, payload)) is not None

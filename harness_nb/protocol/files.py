@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 
 from harness_nb.protocol.base import Timestamp, WireModel
 
@@ -20,6 +21,9 @@ CHECKPOINT_TYPES: dict[str, str] = {
     "credentials_needed": "credentials",
 }
 """The name of each kind of question in ``checkpoint.json``."""
+
+LONGEST = 1e9
+"""Seconds of a setting at most, some thirty years: a moment further off may be none that can be written down."""
 
 
 class GraphPlan(WireModel):
@@ -130,17 +134,43 @@ class SessionResult(WireModel):
 class Policy(WireModel):
     """What happens by itself when a worker asks: the first policy that matches a question wins.
 
-    ``after`` is in seconds. Without it a policy that answers, approves or aborts acts at once, unless somebody is
-    there: then the question is theirs. ``after=0`` acts at once whoever is there.
+    ``pattern`` is a regular expression that is searched in the question's text. ``after`` is in seconds. Without it a
+    policy that answers, approves or aborts acts at once, unless somebody is there: then the question is theirs.
+    ``after=0`` acts at once whoever is there.
     """
 
     kind: CheckpointType | None = None
     service: str | None = None
     plan: str | None = None
     tool: str | None = None
-    after: float | None = Field(default=None, ge=0)
+    pattern: str | None = None
+    after: float | None = Field(default=None, ge=0, le=LONGEST)
     do: Literal["wait", "remind", "answer", "approve", "abort"]
     answer: str | None = None
+
+    @field_validator("pattern")
+    @classmethod
+    def _is_a_regular_expression(cls, given: str | None) -> str | None:
+        try:
+            re.compile(given or "")
+        except re.error as error:
+            raise ValueError(f"{given!r} is no regular expression: {error}") from None
+        return given
+
+
+NoticeKind = Literal["question", "reminder", "failed", "ended"]
+"""What people are told of: a question that no policy settles, one that still waits, a failure for good, a run's end."""
+
+
+class NotifyAddress(WireModel):
+    """Where people are told of what waits for them: an address as the ``apprise`` package writes them.
+
+    It may hold a token, so it is shown nowhere; ``${NAME}`` in it is a variable of the environment. ``events`` keeps
+    some kinds of notices.
+    """
+
+    url: SecretStr
+    events: tuple[NoticeKind, ...] | None = None
 
 
 class Config(WireModel):
@@ -148,7 +178,8 @@ class Config(WireModel):
 
     ``deliver`` says how a worker gets credentials: by ``reference`` it runs commands that have them, with ``message``
     the values are inside the answer that it awaits. ``max_output_megabytes`` is how much of each session's output is
-    kept, the newest; None for all of it.
+    kept, the newest; None for all of it. A session is *quiet* that has neither printed nor said anything for
+    ``quiet_after`` seconds; 0 is never.
     """
 
     version: int | str = 1
@@ -165,3 +196,11 @@ class Config(WireModel):
     deliver: Literal["reference", "message"] = "reference"
     max_output_megabytes: float | None = Field(default=1024, gt=0)
     policies: tuple[Policy, ...] = ()
+    quiet_after: float = Field(default=300.0, ge=0, le=LONGEST)
+    notify: tuple[NotifyAddress, ...] = ()
+
+    @field_validator("notify", mode="before")
+    @classmethod
+    def _addresses_alone(cls, given: Any) -> Any:
+        """Take an address without more as one that is told of everything."""
+        return [{"url": one} if isinstance(one, str) else one for one in given] if isinstance(given, list) else given

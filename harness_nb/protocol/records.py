@@ -96,11 +96,18 @@ class SessionRecord(WireModel):
         return "\n".join(filter(None, (repr(self)[1:-1], self.message if not self.live else "")))
 
 
+class Foreseen(WireModel):
+    """What a policy does about a question by itself, and when: written down once, by whoever answers for it first."""
+
+    policy: Policy
+    at: Timestamp
+
+
 class MessageRecord(WireModel):
     """A message as it is stored: ``direction`` is ``in`` from the worker and ``out`` to it.
 
     ``asked_by`` says how a question came (``message`` or ``file``); ``actor`` and ``door`` say who sent an
-    answer and through what.
+    answer and through what; ``foreseen`` is what comes of a question that nobody answers in time.
     """
 
     seq: int = 0
@@ -115,6 +122,7 @@ class MessageRecord(WireModel):
     asked_by: Literal["message", "file"] = "message"
     actor: str | None = None
     door: str | None = None
+    foreseen: Foreseen | None = None
 
     @property
     def text(self) -> str:

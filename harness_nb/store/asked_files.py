@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from harness_nb.errors import InvalidMessageError, UnreadableFileError
@@ -28,7 +29,6 @@ from harness_nb.store.layout import file_stem, fit_file_stem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
     from pathlib import Path
 
     from harness_nb.protocol.records import MessageRecord
@@ -145,7 +145,7 @@ class AskedFiles:
                 "id": fit_file_stem(raw.get("id")) or digest[:16],
                 "sessionId": session_id,
                 "type": QUESTION_OF[kind],
-                "timestamp": self._clock(),
+                "timestamp": min(self._clock(), datetime.fromtimestamp(found.st_mtime, UTC)),  # it may have lain there
                 "payload": {key: value for key, value in raw.items() if key not in ENVELOPE},
             }
         )

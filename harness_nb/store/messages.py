@@ -29,7 +29,7 @@ from harness_nb.protocol.messages import (
     WorkerMessage,
     require_known_keys,
 )
-from harness_nb.protocol.records import MessageRecord, SessionRecord
+from harness_nb.protocol.records import Foreseen, MessageRecord, SessionRecord
 from harness_nb.protocol.wording import message_text, through
 from harness_nb.store.sessions import AMONG
 
@@ -191,6 +191,18 @@ class Messages:
         if not rows:
             raise MessageNotFoundError(str(seq), None)
         return _record(rows[0])
+
+    def foresee(self, seq: int, foreseen: Foreseen) -> MessageRecord:
+        """Write down what comes of an open question by itself, unless that was done before; return the question."""
+        with self._journal.write() as connection:
+            question = self.at(seq)
+            if question.foreseen is not None or question.status != "pending":
+                return question
+            record = question.replace(foreseen=foreseen)
+            data = {"question": question.id, "do": foreseen.policy.do, "at": format_timestamp(foreseen.at)}
+            self._events.add("foreseen", session_id=question.session_id, data=data)
+            connection.execute("UPDATE messages SET data = ? WHERE seq = ?", (_json(record), seq))
+            return record
 
     def find(self, message_id: str, session_id: str | None = None) -> MessageRecord | None:
         """Return one message as ``get`` does, or None."""

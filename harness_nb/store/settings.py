@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from harness_nb.errors import UnreadableFileError, UnwritableFolderError
 from harness_nb.protocol.base import problems_of
-from harness_nb.protocol.files import CHECKPOINT_TYPES, Config, Policy
+from harness_nb.protocol.files import CHECKPOINT_TYPES, Config, NotifyAddress, Policy
 from harness_nb.store.atomic import write_text
 
 if TYPE_CHECKING:
@@ -34,14 +34,30 @@ maxRetries: 2              # further tries after a failure that can be recovered
 retryDelay: 2              # seconds before the first further try, doubled each time
 maxOutputMegabytes: 1024   # of what a session prints, so much is kept, the newest (null: all)
 deliver: reference         # credentials reach a worker as: reference (commands that have them) · message (the values)
+quietAfter: 300            # seconds without a word or output, after which a session is shown as quiet; 0: never
 
 # Which answers come by themselves. The first policy that fits a question wins; without one, a person is asked.
+# It fits by its kind, service, plan and tool, and by its pattern: a regular expression searched in the question's text.
+# What it does: wait (for a person) · remind (once) · answer (with its "answer", else the recommended option) ·
+# approve · abort (the task).
+# "after" is in seconds. Once somebody sees such a question, its deadline is kept with it: a restart changes nothing
+# of that, nor does what you change here, which is for questions to come.
 # A policy without "after" acts at once where nobody is there (in CI, say), and else leaves the question to the person.
 # policies:
 #   - {kind: decision, after: 600, do: answer}           # after ten minutes: the recommended option
+#   - {kind: decision, pattern: "(?i)colou?r", after: 60, do: answer, answer: blue}
 #   - {kind: credentials, service: postgres, do: approve}
 #   - {kind: verification, plan: 03-02, do: wait}
+#   - {kind: action, after: 3600, do: remind}
 policies: []
+
+# Where you are told, besides board and page: addresses of the apprise package (pip install 'harness-nb[notify]').
+# Keep tokens out of this file: ${NAME} is a variable of the environment that the plans are run from.
+# events: question (no policy settles it) · reminder · failed (for good) · ended (a run); without them, all four.
+# notify:
+#   - ${SLACK_URL}
+#   - {url: "mailto://me:${MAIL_PASSWORD}@example.com", events: [question, failed]}
+notify: []
 """
 
 
@@ -100,6 +116,12 @@ def _without_effect(node: Any) -> Iterator[tuple[int, str]]:
         known = CHECKPOINT_TYPES.values()
         if kind is not None and isinstance(kind.value, str) and kind.value not in (*known, "null", "~", ""):
             yield kind.start_mark.line + 1, f"unknown kind of policy {kind.value!r}{_meant(kind.value, known)}"
+    addresses = _value_of(node, "notify")
+    for address in getattr(addresses, "value", ()) if _is_list(addresses) else ():
+        known = [str(one.alias) for one in NotifyAddress.model_fields.values()]
+        for key, _ in _pairs(address):
+            if key.value not in known:  # it is not repeated: an address with a blank too many is a key as well
+                yield key.start_mark.line + 1, f"an address of notify has {' and '.join(known)}, and nothing else"
 
 
 def _unknown_keys(node: Any, model: type[WireModel], what: str) -> Iterator[tuple[int, str]]:
