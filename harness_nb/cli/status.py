@@ -13,12 +13,15 @@ from harness_nb.cli.opening import DOOR, opened
 from harness_nb.cli.respond import question_lines
 from harness_nb.cli.views import make_console
 from harness_nb.harness import current_user
+from harness_nb.harness.answering import prospect_by_others
 from harness_nb.harness.state import read_state, sync_state
 from harness_nb.protocol.outcome import SIGNS
-from harness_nb.protocol.shown import one_line
-from harness_nb.sessions import proof_of
+from harness_nb.protocol.shown import clock, one_line
+from harness_nb.sessions import Quiet, proof_of
+from harness_nb.sessions.quiet import WORD
 from harness_nb.store.trust import is_trusted
-from harness_nb.views.snapshot import news_text, progress_of
+from harness_nb.views.questions import by_itself
+from harness_nb.views.snapshot import QUIET, news_text, progress_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,18 +77,28 @@ def _lines(store: Store, state: ProjectState, questions: list[MessageRecord]) ->
         head, *commands = question_lines(question, store.layout.root)
         yield Text()
         yield Text(head, style=STYLES["asks"])
+        yield from _by_itself(store, question)
         yield from (Text(command, no_wrap=True) for command in commands)
     sessions = {one.id: one for one in state.sessions}
     asked = {session.plan_id for question in questions if (session := sessions.get(question.session_id))}
+    quiet = Quiet(store)
+    silent = {one.id for one in state.sessions if quiet.since(one)}
     for phase in state.phases:
-        yield from _phase(phase, state, sessions, asked)
-    yield from _other_sessions(state)
+        yield from _phase(phase, state, sessions, asked, silent)
+    yield from _other_sessions(state, silent)
     yield from _doubts(store, state)
     yield from _losses(store, state)
     if state.problems:
         yield Text()
         yield Text("In the documents", style="bold")
         yield from (Text(f"  ! {problem}", style="yellow") for problem in state.problems)
+
+
+def _by_itself(store: Store, question: MessageRecord) -> Iterator[Text]:
+    ahead = prospect_by_others(store, question)
+    if ahead.policy is not None and ahead.at is not None and ahead.settles:
+        left = max(0.0, (ahead.at - store.clock()).total_seconds())
+        yield Text(f"    {by_itself(question, ahead.policy)} in {clock(left)}", style="dim")
 
 
 def _lead(store: Store, state: ProjectState) -> Iterator[Text]:
@@ -100,7 +113,11 @@ def _lead(store: Store, state: ProjectState) -> Iterator[Text]:
 
 
 def _phase(
-    phase: PhaseState, state: ProjectState, sessions: dict[str, SessionRecord], asked: set[str | None]
+    phase: PhaseState,
+    state: ProjectState,
+    sessions: dict[str, SessionRecord],
+    asked: set[str | None],
+    silent: set[str],
 ) -> Iterator[Text]:
     note = ", verified" if phase.verified else ""
     count = f"{phase.completed_plans} of {len(phase.plans)} complete{note}" if phase.plans else "no plans yet"
@@ -112,15 +129,20 @@ def _phase(
     widths = [max((len(plan.id) for plan in state.plans), default=0), min(longest, MOST_FOR_TITLE)]
     for plan in plans:
         before = [name for name in plan.depends_on if name not in state.completed]
-        yield _plan(plan, widths, sessions.get(plan.session_id or ""), before, asks=plan.id in asked)
+        yield _plan(plan, widths, sessions.get(plan.session_id or ""), before, asks=plan.id in asked,
+                    quiet=plan.session_id in silent)  # fmt: skip
         if plan.reason and plan.state in ("failed", "held", "aborted"):
             yield Text(f"    {one_line(plan.reason)}", style="dim" if plan.state == "held" else STYLES["failed"])
 
 
-def _plan(plan: PlanInfo, widths: list[int], session: SessionRecord | None, before: list[str], *, asks: bool) -> Text:
+def _plan(
+    plan: PlanInfo, widths: list[int], session: SessionRecord | None, before: list[str], *, asks: bool, quiet: bool
+) -> Text:
     groups = {"verifying": "running", "aborted": "failed"}
     style = STYLES["asks" if asks else groups.get(plan.state, plan.state)]  # type: ignore[index]
     sign, word = ("?", "asks") if asks else (SIGNS[plan.state], plan.state)
+    if quiet and not asks and plan.state == "running":
+        sign, word = QUIET
     detail = progress_of(session) if session else ""
     if session is not None and session.died and not asks:
         sign, word, detail = SIGNS["waiting"], "died", "will be resumed"
@@ -142,14 +164,15 @@ def _losses(store: Store, state: ProjectState) -> Iterator[Text]:
             yield Text(news_text(event, ""), style=STYLES["asks"])
 
 
-def _other_sessions(state: ProjectState) -> Iterator[Text]:
+def _other_sessions(state: ProjectState, silent: set[str]) -> Iterator[Text]:
     others = [one for one in state.sessions if one.plan_id is None]
     if others:
         yield Text()
         yield Text("Other sessions", style="bold")
     for one in others:
         sign = SIGNS["waiting"] if one.died else "●"
-        yield Text(f"  {sign} {one.id}  {one.word}  {one_line(' '.join(one.command))}", style=STYLES["running"])
+        word = WORD if one.id in silent else one.word
+        yield Text(f"  {sign} {one.id}  {word}  {one_line(' '.join(one.command))}", style=STYLES["running"])
 
 
 def _doubts(store: Store, state: ProjectState) -> Iterator[Text]:

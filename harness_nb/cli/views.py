@@ -34,6 +34,8 @@ PAUSE = 0.1
 """Seconds between two pictures at least: more often is no easier to read."""
 TICK = 1.0
 """Seconds between two pictures at most, since they show the time."""
+SELDOM = 15.0
+"""Seconds between two looks at most where lines are printed: a session becomes quiet without anything happening."""
 
 
 async def look_at_changes(
@@ -63,7 +65,7 @@ class PlainView:
 
     async def follow(self) -> None:
         """Print changes until the run has ended."""
-        await look_at_changes(self._harness, self._run, self._show, tick=None)
+        await look_at_changes(self._harness, self._run, self._show, tick=SELDOM)
 
     async def _show(self, shot: Snapshot) -> None:
         earlier = {one.plan_id for one in shot.report.plans if one.earlier}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness_nb.protocol.files import Policy
     from harness_nb.protocol.records import MessageRecord
     from harness_nb.sessions.host import SessionHost
+    from harness_nb.store import Store
 
 
 class Answering:
@@ -85,12 +86,7 @@ class Answering:
             return prospect(question, run.rules)
         if self._is_mine(session.id):
             return prospect(question, self.rules)
-        if session.run_id is None:
-            return prospect_elsewhere(self._store, question)
-        unfinished = self._store.runs.unfinished()
-        if unfinished is not None and session.run_id == unfinished.id and is_held(self._store.layout.lease):
-            return prospect(question, rules_of_run(unfinished.options, self._store.config()))
-        return Prospect()  # nobody does anything by itself, until somebody goes on with the run
+        return prospect_by_others(self._store, question)
 
     def prospect_of(self, question: MessageRecord) -> Prospect:
         """Return what comes of a question by itself: nothing where its policy has tried and could not answer."""
@@ -112,3 +108,14 @@ class Answering:
         rules = self.rules
         if rules.attended is False:
             require_answers(self._store, [question], lambda one: prospect(one, rules), shell=False)
+
+
+def prospect_by_others(store: Store, question: MessageRecord) -> Prospect:
+    """Return what other processes will do about a question by themselves, as far as a look from outside can tell."""
+    session = store.sessions.get(question.session_id)
+    if session.run_id is None:
+        return prospect_elsewhere(store, question)
+    unfinished = store.runs.unfinished()
+    if unfinished is not None and session.run_id == unfinished.id and is_held(store.layout.lease):
+        return prospect(question, rules_of_run(unfinished.options, store.config()))
+    return Prospect()  # nobody does anything by itself, until somebody goes on with the run

@@ -23,6 +23,7 @@ from harness_nb.store import require_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
+    from datetime import datetime
     from types import TracebackType
     from typing import Self
 
@@ -85,6 +86,11 @@ class Session(_Awaitable["AsyncSession"], Displayed):
     def state(self) -> str:
         """One of ``initializing``, ``running``, ``checkpoint``, ``completed`` and ``failed``."""
         return self._twin.state
+
+    @property
+    def quiet_since(self) -> datetime | None:
+        """Since when the session is silent, where it is at work and quiet (``quietAfter`` in ``config.yaml``)."""
+        return self._twin.quiet_since
 
     def output(self, lines: int | None = 100, since: int | None = None) -> Output:
         """Return the last lines that the worker printed, or all since a place in bytes."""

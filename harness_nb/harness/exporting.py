@@ -31,6 +31,7 @@ from harness_nb.protocol.frame import frame_page
 from harness_nb.protocol.outcome import PlanOutcome, RunReport
 from harness_nb.protocol.plans import Plan
 from harness_nb.protocol.records import EventRecord
+from harness_nb.sessions import Quiet
 from harness_nb.sessions.output_copy import copy_output, data_in
 from harness_nb.store.atomic import names_in
 from harness_nb.store.journal_copy import EXPORTED, JournalCopy, copy_journal
@@ -232,7 +233,7 @@ class Export:
             title=title,
             note=note,
             report=_report(self._store, self._run, project)._repr_html_(),
-            sessions=frame_page(session_frame(sessions)[SHOWN_OF_SESSIONS]),
+            sessions=frame_page(session_frame(sessions, Quiet(self._store))[SHOWN_OF_SESSIONS]),
             messages=frame_page(message_frame(talk)[SHOWN_OF_MESSAGES]),
         )
         (self._part / "report.html").write_text(self._without_values(page), encoding="utf-8")

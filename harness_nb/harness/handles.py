@@ -15,11 +15,12 @@ from harness_nb.harness.runs import project_of
 from harness_nb.orchestrator import answers
 from harness_nb.orchestrator.policies import rules_of_run
 from harness_nb.protocol.outcome import RunReport
-from harness_nb.sessions import Output, ask_shim, read_output
+from harness_nb.sessions import Output, Quiet, ask_shim, read_output
 from harness_nb.views.questions import question_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from datetime import datetime
 
     from harness_nb.harness.asynchronous import AsyncHarness
     from harness_nb.harness.leading import Leading
@@ -55,6 +56,11 @@ class AsyncSession:
     def state(self) -> str:
         """One of ``initializing``, ``running``, ``checkpoint``, ``completed`` and ``failed``."""
         return self.record.state
+
+    @property
+    def quiet_since(self) -> datetime | None:
+        """Since when the session is silent, where it is at work and quiet (``quietAfter`` in ``config.yaml``)."""
+        return Quiet(self.harness.store).since(self.record)
 
     def output(self, lines: int | None = 100, since: int | None = None) -> Output:
         """Return the last lines that the worker printed, or all since a place in bytes."""
@@ -137,7 +143,8 @@ class AsyncSession:
 
     def __repr__(self) -> str:
         record = self.record
-        reason = f", {record.reason}" if record.reason else ""
+        quiet = ", quiet" if Quiet(self.harness.store).since(record) else ""
+        reason = f", {record.reason}" if record.reason else quiet
         return f"<session {self.id}: {record.worker}, {record.word}{reason}>"
 
 

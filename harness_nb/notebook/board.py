@@ -19,13 +19,15 @@ from harness_nb.notebook.pictures import (
     cards,
     question_lines,
     settled_lines,
-    state_words,
+    shown_state,
+    silence_of,
     task_of,
     times_of,
 )
 from harness_nb.notebook.project_report import ProjectReport
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.shown import clock, one_line
+from harness_nb.sessions import Quiet
 from harness_nb.views.graph import layout, render_frame, render_graph, render_nodes, states_of
 from harness_nb.views.questions import name_of, named_asker_of
 from harness_nb.views.snapshot import GROUPS, Observer, news_text
@@ -71,6 +73,7 @@ class BoardScene:
         self._run_id = None if isinstance(run, ProjectReport) else run.id
         self._layout, self._drawn = layout(run.project), run.project.plans
         self._observer = Observer(store, run, harness.answering.prospect_of)
+        self._quiet = Quiet(store)
         self._looking = threading.Lock()
         self._news: list[EventRecord] = []
         self._titles: dict[str, str] = {}
@@ -132,8 +135,13 @@ class BoardScene:
             lists["head"].append(("empty", self._empty(shot)))
         output = _most_interesting(sessions) if live or not ended else None
         drawn = self._draw(shot, lists, live=live) if shot.lines else ""
-        again = self._run.again if isinstance(self._run, ProjectReport) else None
+        again = min((one for one in self._moments(sessions) if one is not None), default=None)
         return Picture(lists, still, self._text(shot, asked), output=output, graph=drawn, again=again)
+
+    def _moments(self, sessions: Sequence[SessionRecord]) -> Iterator[float | None]:
+        """Return in how many seconds something may be different though nothing happens."""
+        yield self._run.again if isinstance(self._run, ProjectReport) else None
+        yield self._quiet.look_again_in(sessions)
 
     def _last_report(self, shot: Snapshot, *, live: bool) -> Fragments:
         """Return how the newest run of other processes ended, until another begins."""
@@ -214,7 +222,7 @@ class BoardScene:
         return [(one.id, self._row(one, live=live)) for one in shown]
 
     def _row(self, one: SessionRecord, *, live: bool) -> str:
-        group, sign, word = state_words(one)
+        group, sign, word = shown_state(one, self._quiet)
         since, took = times_of(one) if live else (None, "")
         tells_why = one.state == "failed" or one.died
         return templates.render(
@@ -223,6 +231,7 @@ class BoardScene:
             group=group,
             sign=sign,
             word=word,
+            hint=silence_of(one, self._quiet),
             plan=name_of(one),
             title=self._titles.get(one.plan_id or "", ""),
             worker=one.worker,

@@ -10,6 +10,7 @@ from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.wording import through
 from harness_nb.store.messages import summary_of
 from harness_nb.views.questions import Reply, details_of, kind_of, named_asker_of, question_text, respond_lines
+from harness_nb.views.questions import by_itself as words_by_itself
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -104,19 +105,9 @@ def card(asked: Asked, root: Path, *, live: bool, reachable: bool = True) -> str
 
 def by_itself(asked: Asked) -> str:
     """Return what happens if nobody answers, as people say it."""
-    policy = asked.policy
-    if policy is None or asked.due is None or policy.do in ("wait", "remind"):
+    if asked.policy is None or asked.due is None:
         return "waits until somebody answers"
-    if policy.do == "abort":
-        return "aborts the task by itself"
-    if policy.do == "answer" and policy.answer is not None:
-        return f"answers “{policy.answer}” by itself"
-    options = [_option(one) for one in asked.question.payload.get("options") or ()]
-    if options:
-        chosen = next((one for one in options if one["recommended"]), options[0])
-        return f"answers “{chosen['name'] or chosen['id']}” by itself"
-    words = {"verification": "passes", "credentials": "is allowed"}
-    return f"{words.get(kind_of(asked.question), 'counts as done')} by itself"
+    return words_by_itself(asked.question, asked.policy)
 
 
 def answered(asked: Asked, answer: MessageRecord | None) -> str:

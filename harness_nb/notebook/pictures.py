@@ -17,9 +17,11 @@ from harness_nb.notebook.output import plain_lines, saved_lines
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.files import CHECKPOINT_TYPES
 from harness_nb.protocol.shown import clock, one_line
+from harness_nb.sessions import Quiet
 from harness_nb.store import require_project as require_project  # for all that shows something
 from harness_nb.views.questions import name_of as name_of  # for all that shows something
 from harness_nb.views.questions import question_text, respond_lines
+from harness_nb.views.snapshot import QUIET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,13 +49,8 @@ STATES = {
     "failed": ("failed", "✕", "failed"),
 }
 """Group, sign and word of each state of a session."""
-
-
-def state_words(record: SessionRecord) -> tuple[str, str, str]:
-    """Return group, sign and word of a session; one that died does not look as if it lived."""
-    if record.died:
-        return "waiting", "○", record.word
-    return STATES.get(record.state, ("waiting", "○", record.state))
+SILENT = ("silent", *QUIET)
+"""Those of a session that is at work and quiet."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +139,7 @@ class SessionScene:
         self._session = session
         self._store = session.harness.store
         self._id = session.id
+        self._quiet = Quiet(self._store)
         self.frame = Frame("A session of harness_nb")
 
     def look(self, *, live: bool, reachable: bool = True) -> Picture:
@@ -153,11 +151,12 @@ class SessionScene:
         questions = asked_of(self.harness, self._store.messages.pending(self._id, CHECKPOINT_TYPES))
         settled = [one for one in self._store.messages.select(self._id, direction="in") if _is_settled(one)]
         lists = {
-            "head": [("head", _session_head(record, live=live))],
+            "head": [("head", _session_head(record, self._quiet, live=live))],
             "cards": cards(questions, self._store.layout.root, live=live, reachable=reachable),
             "answered": settled_lines(self._store, settled[-SETTLED_SHOWN:]),
         }
-        return Picture(lists, not record.live, self._text(record, questions), output=self._id)
+        again = self._quiet.look_again_in([record])
+        return Picture(lists, not record.live, self._text(record, questions), output=self._id, again=again)
 
     def changes(self) -> tuple[Changes, ...]:
         """Return nothing: the harness tells of every change of a session."""
@@ -172,7 +171,7 @@ class SessionScene:
         return await self._session.through(door_of(self.harness)).stop()
 
     def _text(self, record: SessionRecord, questions: Sequence[Asked]) -> str:
-        _, sign, word = state_words(record)
+        _, sign, word = shown_state(record, self._quiet)
         lines = [f"{sign} {name_of(record)} {word}" + (f": {record.reason}" if record.reason else "")]
         lines += [f"  {line}" for line in question_lines(questions, self._store.layout.root)]
         return "\n".join([*lines, *plain_lines(self._store.layout.session(self._id).output, PLAIN_LINES)])
@@ -270,6 +269,19 @@ def question_lines(questions: Iterable[Asked], root: Path) -> list[str]:
     return lines
 
 
+def shown_state(record: SessionRecord, quiet: Quiet) -> tuple[str, str, str]:
+    """Return group, sign and word of a session; one that died does not look as if it lived, a quiet one says so."""
+    if record.died:
+        return "waiting", "○", record.word
+    return SILENT if quiet.since(record) else STATES.get(record.state, ("waiting", "○", record.state))
+
+
+def silence_of(record: SessionRecord, quiet: Quiet) -> str:
+    """Return for how long a quiet session is silent, as people say it; nothing for others."""
+    since = quiet.since(record)
+    return f"no word and no output since {since:%H:%M} UTC" if since else ""
+
+
 def task_of(record: SessionRecord) -> str:
     """Return how far a session is: ``2 / 4``."""
     return f"{record.current_task} / {record.total_tasks}" if record.total_tasks else ""
@@ -283,10 +295,11 @@ def times_of(record: SessionRecord) -> tuple[str | None, str]:
     return None, clock((record.ended_at - began).total_seconds()) if record.ended_at else ""
 
 
-def _session_head(record: SessionRecord, *, live: bool) -> str:
-    group, sign, word = state_words(record)
+def _session_head(record: SessionRecord, quiet: Quiet, *, live: bool) -> str:
+    group, sign, word = shown_state(record, quiet)
     since, took = times_of(record) if live else (None, "")
-    facts = [record.reason or ""] if not record.live or record.died or record.state == "checkpoint" else []
+    told = not record.live or record.died or record.state == "checkpoint"
+    facts = [record.reason or "" if told else silence_of(record, quiet)]
     if record.total_tasks:
         facts.append(f"task {record.current_task} of {record.total_tasks}")
     if record.live:

@@ -6,6 +6,7 @@ from harness_nb.sessions.ending import conclude, result_of, settle
 from harness_nb.sessions.launch import Launch, launch
 from harness_nb.sessions.output import Output, read_output
 from harness_nb.sessions.proof import is_alive, proof_of
+from harness_nb.sessions.quiet import Quiet
 
 __all__ = [
     "DRIVERS",
@@ -13,6 +14,7 @@ __all__ = [
     "Driver",
     "Launch",
     "Output",
+    "Quiet",
     "ask_shim",
     "conclude",
     "driver_named",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from harness_nb.protocol.base import format_timestamp
@@ -10,7 +11,6 @@ from harness_nb.protocol.records import EventRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from harness_nb.store.journal import Journal
 
@@ -48,6 +48,11 @@ class Events:
         """Return the last event of a kind, or None."""
         rows = self._journal.read("SELECT seq, data FROM events WHERE kind = ? ORDER BY seq DESC LIMIT 1", (kind,))
         return EventRecord.model_validate({**json.loads(rows[0]["data"]), "seq": rows[0]["seq"]}) if rows else None
+
+    def time_of(self, seq: int) -> datetime | None:
+        """Return when the event with this number happened, or None where there is none."""
+        rows = self._journal.read("SELECT timestamp FROM events WHERE seq = ?", (seq,))
+        return datetime.fromisoformat(rows[0]["timestamp"]) if rows else None
 
     @property
     def last(self) -> int:

@@ -118,10 +118,10 @@ def _without_effect(node: Any) -> Iterator[tuple[int, str]]:
             yield kind.start_mark.line + 1, f"unknown kind of policy {kind.value!r}{_meant(kind.value, known)}"
     addresses = _value_of(node, "notify")
     for address in getattr(addresses, "value", ()) if _is_list(addresses) else ():
-        known = [str(one.alias) for one in NotifyAddress.model_fields.values()]
+        own = [str(one.alias) for one in NotifyAddress.model_fields.values()]
         for key, _ in _pairs(address):
-            if key.value not in known:  # it is not repeated: an address with a blank too many is a key as well
-                yield key.start_mark.line + 1, f"an address of notify has {' and '.join(known)}, and nothing else"
+            if key.value not in own:  # it is not repeated: an address with a blank too many is a key as well
+                yield key.start_mark.line + 1, f"an address of notify has {' and '.join(own)}, and nothing else"
 
 
 def _unknown_keys(node: Any, model: type[WireModel], what: str) -> Iterator[tuple[int, str]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness_nb.errors import UnknownStateError
 from harness_nb.protocol import frame
 from harness_nb.protocol.records import ENDED_STATES, LIVE_STATES, PLAN_STATES
+from harness_nb.sessions import Quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,15 +40,16 @@ class Frames:
 
         Columns: ``state`` (category), ``plan_id``, ``attempt`` (Int64), ``worker``, ``reason``, ``verdict`` (category),
         ``exit_code`` (Int64, negative for a signal), ``current_task``, ``total_tasks`` (Int64), ``task_name``,
-        ``message``, ``duration`` (timedelta, missing until it has ended), ``created_at``, ``started_at``, ``ended_at``
-        (UTC), ``run_id``, ``phase``, ``command``, ``working_dir``, ``lives`` (Int64: how often its process was
-        started) and ``died_at`` (UTC; there where its processes are gone and will be started again).
+        ``message``, ``duration`` (timedelta, missing until it has ended), ``created_at``, ``started_at``, ``ended_at``,
+        ``quiet_since`` (UTC; since when one is silent that is at work and quiet), ``run_id``, ``phase``,
+        ``command``, ``working_dir``, ``lives`` (Int64: how often its process was started) and ``died_at`` (UTC; there
+        where its processes are gone and will be started again).
 
         Raises: UnknownStateError.
         """
         wanted = _known(state, SESSION_STATES)
         found = self._store.sessions.select(plan_id=plan_id)
-        return session_frame([one for one in found if wanted is None or one.state in wanted])
+        return session_frame([one for one in found if wanted is None or one.state in wanted], Quiet(self._store))
 
     def messages(
         self,
@@ -166,7 +168,7 @@ def _seconds(one: SessionRecord | None) -> float | None:
     return (one.ended_at - (one.started_at or one.created_at)).total_seconds()
 
 
-def session_frame(rows: Sequence[SessionRecord]) -> pd.DataFrame:
+def session_frame(rows: Sequence[SessionRecord], quiet: Quiet) -> pd.DataFrame:
     """Return sessions as ``Frames.sessions`` does."""
     columns: dict[str, Any] = {
         "state": frame.words((one.state for one in rows), SESSION_STATES),
@@ -184,6 +186,7 @@ def session_frame(rows: Sequence[SessionRecord]) -> pd.DataFrame:
         "created_at": frame.moments(one.created_at for one in rows),
         "started_at": frame.moments(one.started_at for one in rows),
         "ended_at": frame.moments(one.ended_at for one in rows),
+        "quiet_since": frame.moments(quiet.since(one) for one in rows),
         "run_id": frame.texts(one.run_id for one in rows),
         "phase": frame.texts(one.phase or None for one in rows),
         "command": frame.texts(shlex.join(one.command) or None for one in rows),

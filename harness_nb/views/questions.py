@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness_nb.orchestrator import Desk
+    from harness_nb.protocol.files import Policy
     from harness_nb.protocol.records import MessageRecord, SessionRecord
 
 Verb = Literal["approve", "option", "reject", "abort"]
@@ -114,6 +115,22 @@ def details_of(question: MessageRecord) -> list[str]:
         case "credentials_needed":
             return _paragraphs(payload.get("reason"))
     return []
+
+
+def by_itself(question: MessageRecord, policy: Policy) -> str:
+    """Return what a policy does about a question if nobody answers in time, as people say it."""
+    if policy.do in ("wait", "remind"):
+        return "waits until somebody answers"
+    if policy.do == "abort":
+        return "aborts the task by itself"
+    if policy.do == "answer" and policy.answer is not None:
+        return f"answers “{policy.answer}” by itself"
+    options = question.payload.get("options") or ()
+    if options:
+        chosen = next((one for one in options if one.get("recommended")), options[0])
+        return f"answers “{chosen.get('name') or chosen['id']}” by itself"
+    words = {"verification": "passes", "credentials": "is allowed"}
+    return f"{words.get(kind_of(question), 'counts as done')} by itself"
 
 
 def respond_lines(question: MessageRecord, root: Path) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from harness_nb.protocol.outcome import SIGNS
 from harness_nb.protocol.shown import one_line
 from harness_nb.protocol.wording import through
+from harness_nb.sessions import Quiet, quiet
 from harness_nb.views.questions import kind_of, question_text
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ GROUPS: dict[Group, str] = {
     "failed": "✕",
 }
 """What plans are counted as, and the sign of each."""
+
+QUIET = ("…", quiet.WORD)
+"""Sign and word of what is at work and silent for long."""
 
 LOSSES = ("file_rejected", "output_lost")
 """The kinds of events that say that something of a worker did not arrive: told at the board, too."""
@@ -84,6 +88,7 @@ class Observer:
         self._run = run
         self._prospect_of = prospect_of
         self._seen = store.events.last
+        self._quiet = Quiet(store)
 
     def look(self) -> Snapshot:
         """Return how the run stands, and what happened since the last look."""
@@ -91,7 +96,7 @@ class Observer:
         news = [one for one in store.events.select(since=self._seen) if self._is_new(one)]
         report = self._run.report
         asked = store.messages.pending()
-        lines = plan_lines(store, report.plans, asked)
+        lines = plan_lines(store, report.plans, asked, self._quiet)
         ahead = {one.seq: self._prospect_of(one) for one in asked}
         # what a policy answers at once would only flash up
         left = [one for one in asked if not (ahead[one.seq].settles and ahead[one.seq].at == one.timestamp)]
@@ -104,18 +109,31 @@ class Observer:
 
 
 def plan_lines(
-    store: Store, outcomes: Iterable[PlanOutcome], asked: Sequence[MessageRecord] | None = None
+    store: Store,
+    outcomes: Iterable[PlanOutcome],
+    asked: Sequence[MessageRecord] | None = None,
+    quiet: Quiet | None = None,
 ) -> tuple[PlanLine, ...]:
-    """Return plans as people see them: who asks says so before all else; ``asked`` are the open questions."""
+    """Return plans as people see them: who asks says so before all else; ``asked`` are the open questions.
+
+    ``quiet`` says which sessions are; without it none is shown to be.
+    """
     live = {one.id: one for one in store.sessions.select(live=True)}
     asking: dict[str, MessageRecord] = {}
     for question in store.messages.pending() if asked is None else asked:
         session = live.get(question.session_id)
         asking.setdefault((session.plan_id if session else None) or question.session_id, question)
-    return tuple(_line(one, live.get(one.session_id or ""), asking.get(one.plan_id)) for one in outcomes)
+    lines = []
+    for one in outcomes:
+        session = live.get(one.session_id or "")
+        silent = quiet is not None and session is not None and quiet.since(session) is not None
+        lines.append(_line(one, session, asking.get(one.plan_id), quiet=silent and one.state == "running"))
+    return tuple(lines)
 
 
-def _line(outcome: PlanOutcome, session: SessionRecord | None, question: MessageRecord | None) -> PlanLine:
+def _line(
+    outcome: PlanOutcome, session: SessionRecord | None, question: MessageRecord | None, *, quiet: bool
+) -> PlanLine:
     if question is not None and outcome.state in ("running", "verifying"):
         sign = "!" if question.payload.get("permission") else "?"
         detail = f"{kind_of(question)}: {question_text(question)}"
@@ -130,9 +148,8 @@ def _line(outcome: PlanOutcome, session: SessionRecord | None, question: Message
             group = "failed"
         case "complete" | "waiting" | "held":
             group = outcome.state
-    return PlanLine(
-        outcome.plan_id, outcome.title, group, SIGNS[outcome.state], outcome.state, one_line(_detail(outcome, session))
-    )
+    sign, word = QUIET if quiet else (SIGNS[outcome.state], outcome.state)
+    return PlanLine(outcome.plan_id, outcome.title, group, sign, word, one_line(_detail(outcome, session)))
 
 
 def _detail(outcome: PlanOutcome, session: SessionRecord | None) -> str:
