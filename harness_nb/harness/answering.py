@@ -67,9 +67,10 @@ class Answering:
         self._mine.add(session_id)
         if not self._serving:  # begun when there is something to answer for: who only looks answers nothing
             self._serving = True
-            tasks.start_soon(PolicyAnswers(self._host, self._desk, lambda: self.rules, self._is_mine).serve)
+            tasks.start_soon(PolicyAnswers(self._host, self._desk, lambda: self.rules, self.is_mine).serve)
 
-    def _is_mine(self, session_id: str) -> bool:
+    def is_mine(self, session_id: str) -> bool:
+        """Say whether this harness answers a session's questions by its own policies."""
         if session_id not in self._mine or self._store.sessions.get(session_id).run_id is not None:
             return False
         return self._run_with(session_id) is None
@@ -84,7 +85,7 @@ class Answering:
         run = self._run_with(session.id)
         if run is not None:
             return prospect(question, run.rules)
-        if self._is_mine(session.id):
+        if self.is_mine(session.id):
             return prospect(question, self.rules)
         return prospect_by_others(self._store, question)
 

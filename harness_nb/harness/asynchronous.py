@@ -26,6 +26,7 @@ from harness_nb.harness.detached import TakeOver, is_detached, start_holder
 from harness_nb.harness.exporting import export
 from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession, _patience, only
 from harness_nb.harness.leading import Leading
+from harness_nb.harness.lone_notices import LoneNotices
 from harness_nb.harness.lone_sessions import LoneSessions
 from harness_nb.harness.recovery import last_look, look
 from harness_nb.harness.runs import enlist_run, join_run, options_of, prepare_run
@@ -40,6 +41,7 @@ from harness_nb.harness.state import (
 from harness_nb.harness.watching import Watch
 from harness_nb.orchestrator import Desk, ask
 from harness_nb.orchestrator.attempts import task_message
+from harness_nb.orchestrator.notifying import Notifier
 from harness_nb.orchestrator.restore import choose_worker, earlier_attempts, words_along
 from harness_nb.protocol.records import SessionRecord
 from harness_nb.protocol.state import StateChange
@@ -124,11 +126,13 @@ class AsyncHarness:
         self._failure = None
         self.answering.begin_anew()
         self._looked = await anyio.to_thread.run_sync(last_look, self.store)
+        notices = LoneNotices(self.store, self.answering.is_mine, self.answering.prospect_of)  # from now on
         await tasks.start(self._serve)
         if self._judges and not self.store.is_export:
             self._lone = LoneSessions(self.host, self.desk, self.answer_for)
             tasks.start_soon(self._lone.serve)
             tasks.start_soon(TakeOver(self.store, self.host.changes, self.see_to).serve)
+            tasks.start_soon(Notifier(self.host, notices.look).serve)
         return self
 
     async def _serve(self, *, task_status: TaskStatus[None]) -> None:

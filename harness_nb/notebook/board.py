@@ -54,7 +54,7 @@ STATE_WORDS = {
     "stopped": ("failed", "✕", "stopped"),
     "idle": ("waiting", "○", "not running"),
 }
-OWN_NEWS = ("retry", "policy_failed", "commit_failed", "file_rejected", "output_lost")
+OWN_NEWS = ("retry", "policy_failed", "commit_failed", "notify_failed", "file_rejected", "output_lost")
 
 
 class BoardScene:

@@ -21,10 +21,12 @@ import anyio
 import anyio.to_thread
 
 from harness_nb.errors import HarnessError, JournalTroubleError, OutOfDescriptorsError, RunTakenOverError
-from harness_nb.orchestrator.answering import PolicyAnswers
+from harness_nb.orchestrator.answering import PolicyAnswers, failed_by_policy
 from harness_nb.orchestrator.attempts import next_attempt, task_message
 from harness_nb.orchestrator.judging import Judge
-from harness_nb.orchestrator.policies import rules_of_run
+from harness_nb.orchestrator.notices import end_notice
+from harness_nb.orchestrator.notifying import Notifier, RunNotices
+from harness_nb.orchestrator.policies import Prospect, prospect, rules_of_run
 from harness_nb.orchestrator.progress import PlanProgress, Publisher
 from harness_nb.orchestrator.restore import PHASE_CHECKED, await_launches, restore, retry_context, settled_phases
 from harness_nb.orchestrator.scheduler import Decision, Gate, Limits, PlanFacts, decide
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from harness_nb.orchestrator.desk import Desk
     from harness_nb.orchestrator.policies import Rules
     from harness_nb.plans.project import Project
-    from harness_nb.protocol.records import RunRecord, RunState, SessionRecord
+    from harness_nb.protocol.records import MessageRecord, RunRecord, RunState, SessionRecord
     from harness_nb.protocol.report import Report
     from harness_nb.sessions.host import SessionHost
 
@@ -80,11 +82,23 @@ class Runner:
         )
 
     async def run(self) -> RunReport:
-        """Run until nothing more can be done, and return the report.
+        """Run until nothing more can be done, tell those whom the settings name, and return the report.
 
         Raises: RunTakenOverError when another process does the run now.
         """
         self.store.runs.act_as(self.record)
+        look = RunNotices(self.store, lambda: list(self.plans.values()), self.carries, self._prospect_of).look
+        notifier = Notifier(self.host, look, self.record.id)
+        async with notifier.serving():
+            report = await self._run()
+            await notifier.finish([end_notice(self.store.layout.root, report)])
+        return report
+
+    def _prospect_of(self, question: MessageRecord) -> Prospect:
+        ahead = prospect(question, self._rules())
+        return Prospect() if failed_by_policy(self.store, question, ahead) else ahead
+
+    async def _run(self) -> RunReport:
         await anyio.to_thread.run_sync(self._take_up)
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks

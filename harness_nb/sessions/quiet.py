@@ -10,8 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from harness_nb.errors import HarnessError
-from harness_nb.protocol.files import Config
+from harness_nb.store.settings import CurrentConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,24 +26,11 @@ LOOK_AGAIN = 2.0
 
 
 class Quiet:
-    """Says of a project's sessions whether they are quiet; the settings are read when they change."""
+    """Says of a project's sessions whether they are quiet, by the settings of now."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._read: tuple[int, int] | None = None
-        self._limit = Config().quiet_after
-
-    @property
-    def limit(self) -> float:
-        """Seconds of silence after which a session is quiet, 0 for never; the last that could be read."""
-        try:
-            found = self._store.layout.config.stat()
-            if self._read != (found.st_mtime_ns, found.st_size):
-                self._limit = self._store.config().quiet_after
-                self._read = found.st_mtime_ns, found.st_size
-        except (OSError, HarnessError):
-            pass
-        return self._limit
+        self._config = CurrentConfig(store.layout)
 
     def since(self, session: SessionRecord) -> datetime | None:
         """Return since when a session is silent that is quiet, or None."""
@@ -59,7 +45,7 @@ class Quiet:
     def _left(self, session: SessionRecord) -> float | None:
         """Return the seconds until a session is quiet, None where it does not become that."""
         at_work = session.state == "running" and session.died_at is None and session.worker != "python"
-        if not at_work or not (limit := self.limit):
+        if not at_work or not (limit := self._config().quiet_after):
             return None
         return (self._last_sign(session) + timedelta(seconds=limit) - self._store.clock()).total_seconds()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
-from harness_nb.errors import UnreadableFileError, UnwritableFolderError
+from harness_nb.errors import HarnessError, UnreadableFileError, UnwritableFolderError
 from harness_nb.protocol.base import problems_of
 from harness_nb.protocol.files import CHECKPOINT_TYPES, Config, NotifyAddress, Policy
 from harness_nb.store.atomic import write_text
@@ -90,6 +90,26 @@ def read_config(layout: Layout) -> Config:
         raise UnreadableFileError(layout.config, _said_plainly(error), mark.line + 1 if mark else None) from None
     except ValidationError as error:
         raise UnreadableFileError(layout.config, problems_of(error), _line_of(error, text)) from None
+
+
+class CurrentConfig:
+    """The settings as they are on disk, read again only when the file has changed; the last that could be read."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._read: tuple[int, int] | None = None
+        self._config = Config()
+
+    def __call__(self) -> Config:
+        """Return the settings of now."""
+        try:
+            found = self._layout.config.stat()
+            if self._read != (found.st_mtime_ns, found.st_size):
+                self._config = read_config(self._layout)
+                self._read = found.st_mtime_ns, found.st_size
+        except (OSError, HarnessError):  # whoever needs them says what is wrong there
+            pass
+        return self._config
 
 
 def unknown_settings(layout: Layout) -> list[str]:

@@ -38,7 +38,7 @@ QUIET = ("…", quiet.WORD)
 LOSSES = ("file_rejected", "output_lost")
 """The kinds of events that say that something of a worker did not arrive: told at the board, too."""
 
-NEWS = ("answered", "retry", "phase_checked", "policy_failed", "commit_failed", "reminder", *LOSSES)
+NEWS = ("answered", "retry", "phase_checked", "policy_failed", "commit_failed", "reminder", "notify_failed", *LOSSES)
 """The kinds of events that a person watching wants to be told."""
 
 
@@ -197,6 +197,8 @@ def news_text(event: EventRecord, asker: str, *, worker: str | None = None) -> s
             return f"{asker} could not be answered by policy: {data.get('reason')}"
         case "commit_failed":
             return f"{event.plan_id} was not committed: {data.get('reason')}"
+        case "notify_failed":
+            return f"! nobody was told at {data.get('address')} of notify: {data.get('reason')}"
         case "file_rejected":
             return f"! {worker} wrote a file that was set aside as {data.get('file')}: {data.get('reason')}"
         case "output_lost":
