@@ -215,7 +215,7 @@ class AsyncHarness:
             if self._lone is not None and session.is_attempt:
                 self._lone.claim(session.id)
             if found is not None and project is not None:
-                told, now = words_along(earlier, prompt), self.store.clock()
+                told, now = words_along(self.store, earlier, prompt), self.store.clock()
                 message = task_message(self.store.new_id(), session, found, project.spec_dir, told, now)
                 self.store.messages.send(message, actor=self.actor, door=self.door, with_start=True)
                 with suppress(OSError):  # before the worker starts, so that others find its files among the active ones

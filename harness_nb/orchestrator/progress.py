@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class PlanProgress:
-    """One plan on its way; ``retry_at`` is a moment of the event loop's clock."""
+    """One plan on its way.
+
+    ``retry_at`` is a moment of the event loop's clock; ``pause`` is what was left of a delay in seconds when the run
+    was taken up.
+    """
 
     plan: Plan
     selected: bool = True
@@ -37,6 +41,7 @@ class PlanProgress:
     by_verdict: bool = False
     context: str | None = None
     retry_at: float | None = None
+    pause: float = 0.0
 
     @property
     def session_id(self) -> str | None:

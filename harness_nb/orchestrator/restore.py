@@ -51,9 +51,16 @@ def choose_worker(plan: Plan, named: str | None) -> tuple[str | None, str | None
     return (None, refusal) if refusal else (driver.name, None)
 
 
-def retry_context(failed: SessionRecord) -> str:
-    """Return what the next attempt is told of the one before."""
-    return f"The attempt before failed: {failed.reason}"
+def retry_context(store: Store, failed: SessionRecord) -> str:
+    """Return what the next attempt is told of the one before: why it failed, and what was suggested to mend that."""
+    result = result_of(store, failed.id)
+    suggestion = f"\n{result.suggestion}" if result is not None and result.suggestion else ""
+    return f"The attempt before failed: {failed.reason}{suggestion}"
+
+
+def retry_delay(config: Config, attempts: int) -> float:
+    """Return the seconds between a failure and the next try, after so many: each time twice as long."""
+    return float(config.retry_delay * 2 ** (attempts - 1))
 
 
 def earlier_attempts(store: Store, plan_id: str) -> list[SessionRecord]:
@@ -61,10 +68,10 @@ def earlier_attempts(store: Store, plan_id: str) -> list[SessionRecord]:
     return [one for one in store.sessions.select(plan_id=plan_id) if one.worker != "python"]
 
 
-def words_along(earlier: Sequence[SessionRecord], prompt: str | None) -> str | None:
+def words_along(store: Store, earlier: Sequence[SessionRecord], prompt: str | None) -> str | None:
     """Return what a try is told besides its plan: how the one before failed, and what whoever starts it says."""
     failed = [one for one in earlier[-1:] if "failed" in (one.state, one.verdict)]
-    return "\n".join(filter(None, (*map(retry_context, failed), prompt))) or None
+    return "\n".join(filter(None, (*(retry_context(store, one) for one in failed), prompt))) or None
 
 
 def await_launches(store: Store, run_id: str) -> None:
@@ -164,7 +171,8 @@ class _Restoration:
         elif last.verdict in ("passed", "unverified"):
             progress.state, progress.verified = "complete", True if last.verdict == "passed" else None
         elif len(progress.attempts) <= self.config.max_retries and self._may_retry(last):
-            progress.state, progress.context = "waiting", retry_context(last)
+            progress.state, progress.context = "waiting", retry_context(self.store, last)
+            progress.pause = self._left_of_delay(last, len(progress.attempts))
         else:
             progress.state, progress.reason = "failed", last.reason or "verification failed"
             progress.verified = False if last.report else None
@@ -172,3 +180,8 @@ class _Restoration:
     def _may_retry(self, last: SessionRecord) -> bool:
         result = result_of(self.store, last.id)
         return last.state == "failed" and bool(result and result.recoverable)
+
+    def _left_of_delay(self, last: SessionRecord, attempts: int) -> float:
+        delay = retry_delay(self.config, attempts)
+        gone = (self.store.clock() - (last.ended_at or last.created_at)).total_seconds()
+        return min(delay, max(0.0, delay - gone))

@@ -28,7 +28,14 @@ from harness_nb.orchestrator.notices import end_notice
 from harness_nb.orchestrator.notifying import Notifier, RunNotices
 from harness_nb.orchestrator.policies import Prospect, prospect, rules_of_run
 from harness_nb.orchestrator.progress import PlanProgress, Publisher
-from harness_nb.orchestrator.restore import PHASE_CHECKED, await_launches, restore, retry_context, settled_phases
+from harness_nb.orchestrator.restore import (
+    PHASE_CHECKED,
+    await_launches,
+    restore,
+    retry_context,
+    retry_delay,
+    settled_phases,
+)
 from harness_nb.orchestrator.scheduler import Decision, Gate, Limits, PlanFacts, decide
 from harness_nb.orchestrator.verdicts import Verdicts, say
 from harness_nb.protocol.outcome import RunReport
@@ -104,6 +111,8 @@ class Runner:
             self._tasks = tasks
             tasks.start_soon(self._heed)
             for progress in self.plans.values():
+                if progress.pause:
+                    progress.retry_at = anyio.current_time() + progress.pause
                 if progress.state == "running":
                     tasks.start_soon(self._carry, progress, self._see_through)
             tasks.start_soon(PolicyAnswers(self.host, self.desk, self._rules, self.carries).serve)
@@ -405,9 +414,9 @@ class Runner:
         if self.stopping or (await anyio.to_thread.run_sync(self._was_aborted, session.id) and not recoverable):
             progress.state = "aborted"
         elif recoverable and len(progress.attempts) <= self.config.max_retries:
-            delay = self.config.retry_delay * 2 ** (len(progress.attempts) - 1)
+            delay = retry_delay(self.config, len(progress.attempts))
             progress.retry_at = anyio.current_time() + delay
-            progress.context = retry_context(session)
+            progress.context = await anyio.to_thread.run_sync(retry_context, self.store, session)
             progress.state = "waiting"
             await self._say("retry", session.reason or "", progress.plan.id, after=delay)
         else:

@@ -82,6 +82,9 @@ def _end(
     result: SessionResult | None,
     found: Found | None,
 ) -> SessionRecord | None:
+    left = result is not None
+    if result is None and ended is not None and ended["exitCode"] > 0 and "stoppedBy" not in ended:
+        result = _failure_said(store, session)
     state, reason = _verdict(ended, result)
     if not store.layout.folder.is_dir():
         state, reason = "failed", _without_project(store, session)
@@ -99,8 +102,8 @@ def _end(
         if record is not None and found is not None:
             say_found(store, record, found)
     if record is not None:
-        if result is None:
-            _leave_result(store, record, recoverable=_died(ended))
+        if not left:
+            _leave_result(store, record, result, recoverable=_died(ended))
         store.questions.settle(session.id)
         store.ring()
     return record
@@ -200,7 +203,17 @@ def _result(folder: SessionFolder) -> SessionResult | None:
         return None
 
 
-def _leave_result(store: Store, record: SessionRecord, *, recoverable: bool) -> None:
+def _failure_said(store: Store, session: SessionRecord) -> SessionResult | None:
+    """Return what a worker said by message of the failure that it ended with, if it did."""
+    about_tasks = ("task_started", "task_completed", "task_failed")
+    said = [one for one in store.messages.select(session.id, direction="in") if one.type in about_tasks]
+    if not said or said[-1].type != "task_failed":
+        return None
+    known = {key: said[-1].payload.get(key) for key in ("error", "recoverable", "suggestion")}
+    return SessionResult.model_validate({"success": False, **known})
+
+
+def _leave_result(store: Store, record: SessionRecord, said: SessionResult | None, *, recoverable: bool) -> None:
     folder = store.layout.session(record.id)
     if folder.path.is_dir() and not folder.result.exists():
         success = record.state == "completed"
@@ -211,7 +224,8 @@ def _leave_result(store: Store, record: SessionRecord, *, recoverable: bool) -> 
             phase=record.phase,
             plan=record.plan_id or "",
             error=None if success else record.reason,
-            recoverable=None if success else recoverable,
+            recoverable=None if success else bool(said.recoverable) if said else recoverable,
+            suggestion=said.suggestion if said else None,
         )
         with contextlib.suppress(OSError):  # it tells others what the journal says, and the disk may be full
             write_model(folder.result, own)

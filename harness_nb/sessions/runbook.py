@@ -161,6 +161,7 @@ class Runbook:
         if not answer.payload.get("found"):
             raise TaskFailed(
                 f"no credentials for {service}: {answer.payload.get('error') or 'refused'}",
+                recoverable=bool(answer.payload.get("instructions")),  # looked for and not there, and not refused
                 suggestion=answer.payload.get("instructions"),
             )
         try:

@@ -13,6 +13,7 @@ from harness_nb.sessions import conclude, proof, result_of
 from harness_nb.sessions.starting import this_process
 from harness_nb.store import Store
 from harness_nb.store.locks import acquire, release
+from tests.store.conftest import says
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -223,3 +224,32 @@ def test_open_questions_of_an_ended_session_expire(store: Store) -> None:
     conclude(store, "s1")
     assert store.messages.get("q1").status == "expired"
     assert not store.layout.session("s1").checkpoint.exists()
+
+
+@pytest.mark.row(9)
+@pytest.mark.parametrize(
+    ("code", "said_later", "reason", "recoverable", "suggestion"),
+    [
+        (1, None, "no disk", True, "free some"),
+        (1, "task_started", "exit status 1", False, None),
+        (-9, None, "ended by signal SIGKILL", True, None),
+    ],
+    ids=["and ended", "and went on", "and was killed"],
+)
+def test_a_failure_that_a_worker_told_by_message_is_how_it_ended(
+    store: Store, code: int, said_later: str | None, reason: str, recoverable: bool, suggestion: str | None
+) -> None:
+    """A worker needs no result file to say that another try may help, and what is missing."""
+    session(store)
+    failed = {"taskNumber": 1, "error": "no disk", "recoverable": True, "suggestion": "free some"}
+    store.questions.ask(says("task_failed", failed))
+    if said_later:
+        store.questions.ask(says(said_later, {"taskNumber": 2, "totalTasks": 2, "taskName": "go on", "planPath": ""}))
+    left(store, exit=exited(code))
+    record = conclude(store, "s1")
+    assert record is not None
+    assert (record.state, record.reason) == ("failed", reason)
+    result = result_of(store, "s1")
+    assert result is not None
+    assert (result.success, result.error, result.recoverable) == (False, reason, recoverable)
+    assert result.suggestion == suggestion
