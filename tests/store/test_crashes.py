@@ -6,67 +6,23 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness_nb.errors import AlreadyAnsweredError
-from harness_nb.store import Store, answer_files
+from harness_nb.store import Store
 from tests.store.conftest import ACTION, get, names, new_session, put, reply, says, shown, take
+from tests.store.fuse import Connection, Died, Fuse, fused
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from harness_nb.store import SessionFolder
 
 pytestmark = [pytest.mark.row(10), pytest.mark.row(11)]
-
-
-class Died(BaseException):
-    """The process is gone: nothing of ours handles this."""
-
-
-@dataclass
-class Fuse:
-    """Lets the process die right after one step on the disk (so before the next), counted over the whole story."""
-
-    at: int
-    steps: int = 0
-    armed: bool = False
-    blown: bool = False
-
-    def step(self, do: Callable[..., Any], *args: Any, **how: Any) -> Any:
-        if not self.armed:
-            return do(*args, **how)
-        result = do(*args, **how)
-        self.steps += 1
-        if self.steps == self.at:
-            self.armed, self.blown = False, True
-            raise Died
-        return result
-
-    def wrap(self, do: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *args, **how: self.step(do, *args, **how)
-
-
-class Connection:
-    """The journal's connection, whose commits are steps too."""
-
-    def __init__(self, real: sqlite3.Connection, fuse: Fuse) -> None:
-        self._real = real
-        self._fuse = fuse
-
-    def execute(self, sql: str, values: Any = ()) -> sqlite3.Cursor:
-        if sql == "COMMIT":
-            return self._fuse.step(self._real.execute, sql)  # type: ignore[no-any-return]
-        return self._real.execute(sql, values)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
 
 
 @dataclass
@@ -190,16 +146,6 @@ def check_end(story: Story) -> None:
     assert names(story.folder.late) == []
     assert names(story.folder.rejected) == []
     assert [name for name in names(story.folder.asked) if not name.endswith(".json")] == []
-
-
-@contextmanager
-def fused(fuse: Fuse) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("link", "rename", "replace", "unlink"):
-            patch.setattr(os, name, fuse.wrap(getattr(os, name)))
-        patch.setattr(os, "fsync", lambda _: None)  # a process dies here, not the machine
-        patch.setattr(answer_files, "_mark_given", fuse.wrap(answer_files._mark_given))
-        yield
 
 
 def tell(root: Path, fuse: Fuse, worker: str) -> None:
