@@ -57,7 +57,7 @@ def _check_command(scene: Scene, session: SessionRecord) -> None:
     expected = "".join(printed(scene, step, run) for step in ("ask-1", "ask-2") for run in runs_of(scene, step))
     log = log_of(scene, session)
     hurt = scene.hurt.get(session.id, set())
-    if not hurt:
+    if session.state == "completed" or not hurt:
         assert log == expected
         return
     assert expected.startswith(log)

@@ -17,7 +17,7 @@ import psutil
 from harness_nb.sessions.orphans import runs
 from harness_nb.store import Store
 from harness_nb.store.atomic import read_json
-from tests.orchestrator.written_plans import configure, until, write_plan
+from tests.orchestrator.written_plans import configure, write_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).resolve().parents[2]
 LIMIT = 60.0
 """Seconds that any process here may take; without a kill the whole takes three."""
+PATIENCE = 15.0
+"""Seconds that processes whose session has ended are given to end."""
 CHOSEN = "b"
 SECRET = "sesame-4711-open"
 LINES = 40
@@ -149,7 +151,14 @@ class Scene:
         assert self.kernel is not None
         assert self.kernel.wait(timeout=LIMIT) == 0, (self.root / "kernel.txt").read_text()
         self._end(self.door)
-        until(lambda: not self.strays(), timeout=LIMIT)
+        self.wait_until_nobody_is_left()
+
+    def wait_until_nobody_is_left(self) -> None:
+        """Wait until no process of any session lives: the last shims are just about to end."""
+        limit = time.monotonic() + PATIENCE
+        while strays := self.strays():
+            assert time.monotonic() < limit, [psutil.Process(one) for one in strays]
+            time.sleep(0.02)
 
     def strays(self) -> list[int]:
         """Return the processes of this project's sessions that live."""
