@@ -89,8 +89,10 @@ def test_who_takes_a_run_up_keeps_to_the_delay_before_the_next_try(opened: Calla
     first.close()
     again = opened()
     run = again.run()
-    until(lambda: run._twin._runner.plans)
-    progress = run._twin._runner.plans["01-01"]
+    assert run._twin._leading is not None
+    runner = run._twin._leading.runner
+    until(lambda: runner.plans)
+    progress = runner.plans["01-01"]
     assert (progress.state, len(progress.attempts)) == ("waiting", 1)
     assert 900 < progress.pause <= 1000
     assert run.stop().state == "stopped"

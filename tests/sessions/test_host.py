@@ -233,6 +233,7 @@ async def test_a_journal_that_another_program_locks_for_long_does_not_end_the_ha
             other.close()
         await (await question(h)).answer("files")
         assert (await asks.wait()).state == "completed"
+        await happens(h, lambda: [one.data for one in h.store.events.select(kind="typed")] == [{"characters": 1}])
 
 
 async def test_values_at_the_start_that_are_too_short_to_mask_are_told_by_name(project: Path) -> None:
