@@ -25,6 +25,9 @@ def print_output(folder: Path, name: str, *, lines: int, follow: bool) -> int:
     Raises: SessionNotFoundError.
     """
     with opened_at_session(folder, name) as (store, session):
+        note = read_output(store.layout.session(session.id).output, lines=0).note
+        if note:  # not among what was printed, which others may read
+            print(note, file=sys.stderr)  # noqa: T201
         place = _print(store, session, lines=lines)
         if not follow or not session.live:
             return 0

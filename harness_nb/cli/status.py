@@ -21,7 +21,8 @@ from harness_nb.sessions import Quiet, proof_of
 from harness_nb.sessions.quiet import WORD
 from harness_nb.store.trust import is_trusted
 from harness_nb.views.questions import by_itself
-from harness_nb.views.snapshot import QUIET, news_text, progress_of
+from harness_nb.views.snapshot import QUIET, progress_of
+from harness_nb.views.troubles import troubles_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +88,7 @@ def _lines(store: Store, state: ProjectState, questions: list[MessageRecord]) ->
         yield from _phase(phase, state, sessions, asked, silent)
     yield from _other_sessions(state, silent)
     yield from _doubts(store, state)
-    yield from _losses(store, state)
+    yield from (Text(f"! {line}", style=STYLES["asks"]) for line in troubles_of(store))
     if state.problems:
         yield Text()
         yield Text("In the documents", style="bold")
@@ -155,13 +156,6 @@ def _plan(
     line.append(f"{cut(one_line(plan.title), widths[1]):<{widths[1]}}  ", style="default")
     line.append(f"{word:<9}  " if detail else word, style=style)
     return line.append(one_line(detail), style="dim")
-
-
-def _losses(store: Store, state: ProjectState) -> Iterator[Text]:
-    """What did not arrive of sessions that go on: whoever wrote it may wait for an answer for ever."""
-    for session in state.sessions:
-        for event in store.events.select(session_id=session.id, kind="file_rejected"):
-            yield Text(news_text(event, ""), style=STYLES["asks"])
 
 
 def _other_sessions(state: ProjectState, silent: set[str]) -> Iterator[Text]:

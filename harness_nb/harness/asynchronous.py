@@ -218,7 +218,8 @@ class AsyncHarness:
                 told, now = words_along(self.store, earlier, prompt), self.store.clock()
                 message = task_message(self.store.new_id(), session, found, project.spec_dir, told, now)
                 self.store.messages.send(message, actor=self.actor, door=self.door, with_start=True)
-                with suppress(OSError):  # before the worker starts, so that others find its files among the active ones
+                # before the worker starts, so that others find its files among the active ones
+                with suppress(OSError, errors.HarnessError):
                     publish_state(self.store, project)
 
         await self._host.start(

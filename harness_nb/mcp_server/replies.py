@@ -11,6 +11,7 @@ from harness_nb.protocol.base import Timestamp, WireModel
 from harness_nb.protocol.files import DependencyGraph, SessionState
 from harness_nb.protocol.messages import ANSWERS
 from harness_nb.protocol.plans import RoadmapFrontmatter
+from harness_nb.protocol.shown import dropped_text
 from harness_nb.protocol.state import PhaseState, PlanInfo
 
 if TYPE_CHECKING:
@@ -96,17 +97,22 @@ class OutputReply(Reply):
     output: str
     next_since: int = Field(description="Pass it as since to read what follows.")
     more: bool = Field(description="Whether there is more to read already.")
+    dropped: int = Field(default=0, description="Bytes of the session's oldest output that are not kept any more.")
 
     @classmethod
     def of(cls, record: SessionRecord, piece: Output, *, more: bool) -> Self:
         """Return a piece of a session's output as clients see it."""
-        return cls(session_id=record.id, state=record.state, output=piece.text, next_since=piece.end, more=more)
+        return cls(
+            session_id=record.id, state=record.state, output=piece.text, next_since=piece.end, more=more,
+            dropped=piece.dropped,
+        )  # fmt: skip
 
     @property
     def text(self) -> str:
         """The output as it is, and how to read on."""
         rest = "There is more already" if self.more else f"The session is {self.state}"
-        return f"{self.output}\n[{rest}; read what follows with since={self.next_since}]"
+        lost = f"; the oldest {dropped_text(self.dropped)} were dropped" if self.dropped else ""
+        return f"{self.output}\n[{rest}; read what follows with since={self.next_since}{lost}]"
 
 
 class ChangeReply(Reply):

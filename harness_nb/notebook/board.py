@@ -23,6 +23,7 @@ from harness_nb.notebook.pictures import (
     silence_of,
     task_of,
     times_of,
+    trouble_cards,
 )
 from harness_nb.notebook.project_report import ProjectReport
 from harness_nb.protocol.base import format_timestamp
@@ -30,7 +31,8 @@ from harness_nb.protocol.shown import clock, one_line
 from harness_nb.sessions import Quiet
 from harness_nb.views.graph import layout, render_frame, render_graph, render_nodes, states_of
 from harness_nb.views.questions import name_of, named_asker_of
-from harness_nb.views.snapshot import GROUPS, Observer, news_text
+from harness_nb.views.snapshot import GROUPS, LOSSES, Observer, news_text
+from harness_nb.views.troubles import troubles_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,7 +56,7 @@ STATE_WORDS = {
     "stopped": ("failed", "✕", "stopped"),
     "idle": ("waiting", "○", "not running"),
 }
-OWN_NEWS = ("retry", "policy_failed", "commit_failed", "notify_failed", "file_rejected", "output_lost")
+OWN_NEWS = ("retry", "policy_failed", "commit_failed", "notify_failed", "file_rejected")
 
 
 class BoardScene:
@@ -131,12 +133,14 @@ class BoardScene:
             "sessions": self._rows(sessions, live=live) if live or not ended else [],
             "report": [("report", shot.report._repr_html_())] if ended else self._last_report(shot, live=live),
         }
+        troubles = self._troubles()
+        lists["head"] += trouble_cards(troubles)
         if live and self._whole and not sessions and not ended and not shot.count("complete"):
             lists["head"].append(("empty", self._empty(shot)))
         output = _most_interesting(sessions) if live or not ended else None
         drawn = self._draw(shot, lists, live=live) if shot.lines else ""
         again = min((one for one in self._moments(sessions) if one is not None), default=None)
-        return Picture(lists, still, self._text(shot, asked), output=output, graph=drawn, again=again)
+        return Picture(lists, still, self._text(shot, asked, troubles), output=output, graph=drawn, again=again)
 
     def _moments(self, sessions: Sequence[SessionRecord]) -> Iterator[float | None]:
         """Return in how many seconds something may be different though nothing happens."""
@@ -171,10 +175,18 @@ class BoardScene:
         with self._looking:
             return _line(self._store, self._shot())
 
-    def _text(self, shot: Snapshot, asked: Sequence[Asked]) -> str:
+    def _troubles(self) -> tuple[str, ...]:
+        """Return what is wrong, beside the news of this board."""
+        kinds = [kind for kind in LOSSES if kind not in OWN_NEWS]
+        own = None if self._whole else lambda session: self._is_own(session.id)
+        return troubles_of(self._store, mine=own, losses=kinds)
+
+    def _text(self, shot: Snapshot, asked: Sequence[Asked], troubles: Sequence[str]) -> str:
         head, *plans = str(shot.report).split("\n")
         lines = [f"  {line}" for line in question_lines(asked, self._store.layout.root)]
-        return "\n".join([head if self._run_id else _line(self._store, shot), *plans, *lines])
+        return "\n".join(
+            [head if self._run_id else _line(self._store, shot), *plans, *(f"! {line}" for line in troubles), *lines]
+        )
 
     def _head(self, shot: Snapshot, *, live: bool, ended: bool) -> str:
         report, total = shot.report, max(1, len(shot.lines))

@@ -14,6 +14,8 @@ from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from harness_nb.sessions.shim.log import first_kept
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -115,6 +117,8 @@ class Tail:
         if size == self._size:
             return self._catch_up(descriptor, size) if self._skipped else None
         begin = not self._size
+        if begin:
+            self._place = first_kept(descriptor)  # what was dropped before is neither read nor counted
         limit = MOST if begin else MOST_AT_ONCE
         skipped = size - self._place > limit
         if skipped:

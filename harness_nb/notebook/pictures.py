@@ -22,6 +22,7 @@ from harness_nb.store import require_project as require_project  # for all that 
 from harness_nb.views.questions import name_of as name_of  # for all that shows something
 from harness_nb.views.questions import question_text, respond_lines
 from harness_nb.views.snapshot import QUIET
+from harness_nb.views.troubles import troubles_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -150,13 +151,14 @@ class SessionScene:
         record = self._store.sessions.get(self._id)
         questions = asked_of(self.harness, self._store.messages.pending(self._id, CHECKPOINT_TYPES))
         settled = [one for one in self._store.messages.select(self._id, direction="in") if _is_settled(one)]
+        troubles = troubles_of(self._store, mine=lambda one: one.id == self._id)
         lists = {
-            "head": [("head", _session_head(record, self._quiet, live=live))],
+            "head": [("head", _session_head(record, self._quiet, live=live)), *trouble_cards(troubles)],
             "cards": cards(questions, self._store.layout.root, live=live, reachable=reachable),
             "answered": settled_lines(self._store, settled[-SETTLED_SHOWN:]),
         }
-        again = self._quiet.look_again_in([record])
-        return Picture(lists, not record.live, self._text(record, questions), output=self._id, again=again)
+        again, text = self._quiet.look_again_in([record]), self._text(record, questions, troubles)
+        return Picture(lists, not record.live, text, output=self._id, again=again)
 
     def changes(self) -> tuple[Changes, ...]:
         """Return nothing: the harness tells of every change of a session."""
@@ -170,9 +172,10 @@ class SessionScene:
         """End the session's processes."""
         return await self._session.through(door_of(self.harness)).stop()
 
-    def _text(self, record: SessionRecord, questions: Sequence[Asked]) -> str:
+    def _text(self, record: SessionRecord, questions: Sequence[Asked], troubles: Sequence[str]) -> str:
         _, sign, word = shown_state(record, self._quiet)
         lines = [f"{sign} {name_of(record)} {word}" + (f": {record.reason}" if record.reason else "")]
+        lines += [f"! {line}" for line in troubles]
         lines += [f"  {line}" for line in question_lines(questions, self._store.layout.root)]
         return "\n".join([*lines, *plain_lines(self._store.layout.session(self._id).output, PLAIN_LINES)])
 
@@ -280,6 +283,11 @@ def silence_of(record: SessionRecord, quiet: Quiet) -> str:
     """Return for how long a quiet session is silent, as people say it; nothing for others."""
     since = quiet.since(record)
     return f"no word and no output since {since:%H:%M} UTC" if since else ""
+
+
+def trouble_cards(sentences: Iterable[str]) -> Fragments:
+    """Return what is wrong as HTML, nothing where all is well."""
+    return [(f"trouble-{number}", templates.render("trouble.html", text=one)) for number, one in enumerate(sentences)]
 
 
 def task_of(record: SessionRecord) -> str:

@@ -29,9 +29,14 @@ def short_line(text: str, limit: int = 160) -> str:
 
 def clock(seconds: float) -> str:
     """Return a time span as people write it: 0:07, 1:02:03."""
-    minutes, left = divmod(int(seconds), 60)
+    minutes, left = divmod(max(0, int(seconds)), 60)  # a clock that was set back takes no time
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+
+
+def dropped_text(size: object) -> str:
+    """Return how much output is not kept any more, as people say it; ``size`` is in bytes."""
+    return f"{int(str(size or 0)) / 1_000_000:,.1f} MB"
 
 
 def tail(text: str, limit: int) -> str:

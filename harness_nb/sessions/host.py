@@ -8,6 +8,7 @@ journal, and the file system for files that others write, on the folders of livi
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -192,7 +193,7 @@ class SessionHost:
 
         One of which nothing can be proved is given up: nothing is signalled, and the reason says so.
 
-        Raises: SessionNotFoundError.
+        Raises: SessionNotFoundError, and a JournalTroubleError where its processes are gone and that cannot be stored.
         """
         session = await anyio.to_thread.run_sync(self.store.sessions.get, session_id)
         if not session.live:
@@ -208,13 +209,23 @@ class SessionHost:
         else:
             await self._ask_to_stop(session_id, by=by, grace=grace)
             await self.adopt()
-        ended = await self.wait_until_ended(session_id)
+        ended = await self._see_end(session_id)
         await self.announce()
         return ended
 
+    async def _see_end(self, session_id: str) -> SessionRecord:
+        """Wait for the end of a session that was asked to end; whoever asked is told where that cannot be stored."""
+        while True:
+            changed = self.changes.next
+            session = await anyio.to_thread.run_sync(self._as_it_is, session_id)
+            if not session.live:
+                return session
+            with anyio.move_on_after(LOOK_AT_OTHERS):
+                await changed.wait()
+
     async def _ask_to_stop(self, session_id: str, **how: Any) -> None:
         folder = self.store.layout.session(session_id)
-        while (session := await self._look(session_id)).live:
+        while (session := await anyio.to_thread.run_sync(self._as_it_is, session_id)).live:
             if doubt := (await anyio.to_thread.run_sync(proof_of, self.store, session)).doubt:
                 reason = f"given up by {how['by']}, its processes were left alone: {doubt}"
                 self.store.sessions.end(session_id, state="failed", reason=reason)
@@ -282,10 +293,12 @@ class SessionHost:
         self.changes.happened()
 
     async def _look(self, session_id: str, *, unwatched: bool = False) -> SessionRecord:
-        def look() -> SessionRecord:
-            return conclude(self.store, session_id, unwatched=unwatched) or self.store.sessions.get(session_id)
-
+        look = partial(self._as_it_is, session_id, unwatched=unwatched)
         return await self.insist(f"the life of {session_id}", look)
+
+    def _as_it_is(self, session_id: str, *, unwatched: bool = False) -> SessionRecord:
+        """Return a session once its end, if it came, is in the journal."""
+        return conclude(self.store, session_id, unwatched=unwatched) or self.store.sessions.get(session_id)
 
     async def _follow_once(self, session: SessionRecord) -> None:
         if session.died_at is not None:  # whoever carries it starts it again, and rings
@@ -380,19 +393,19 @@ class SessionHost:
         not deleted in one moment, and the next look is at what is left.
         """
         tries = 0
-        while True:
-            try:
-                found = await anyio.to_thread.run_sync(work)
-            except (FileNotFoundError, FileExistsError):
-                tries += 1
-                if tries > LOOKS_AT_WHAT_GOES:
-                    raise
-                await anyio.sleep(LOOK_AGAIN)
-            except HINDRANCES as error:
-                await self.hindered(about, error)
-            else:
-                self.unhindered(about)
-                return found
+        try:
+            while True:
+                try:
+                    return await anyio.to_thread.run_sync(work)
+                except (FileNotFoundError, FileExistsError):
+                    tries += 1
+                    if tries > LOOKS_AT_WHAT_GOES:
+                        raise
+                    await anyio.sleep(LOOK_AGAIN)
+                except HINDRANCES as error:
+                    await self.hindered(about, error)
+        finally:
+            self.unhindered(about)  # also where nobody wants it any more
 
     async def hindered(self, about: str, error: HarnessError | OSError) -> None:
         """Tell a trouble to whoever shows the project, and let a moment pass before the next try."""

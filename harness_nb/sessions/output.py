@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from harness_nb.protocol.base import WireModel
+from harness_nb.protocol.shown import dropped_text
 from harness_nb.sessions.shim.log import first_kept
 
 if TYPE_CHECKING:
@@ -27,8 +28,13 @@ class Output(WireModel):
     end: int
     dropped: int = 0
 
+    @property
+    def note(self) -> str:
+        """What is to be said of the output before this: how much of it was dropped, or nothing."""
+        return f"[… the oldest {dropped_text(self.dropped)} of the output were dropped]" if self.dropped else ""
+
     def __str__(self) -> str:
-        return self.text
+        return f"{self.note}\n{self.text}" if self.note else self.text
 
     def __contains__(self, part: str) -> bool:
         return part in self.text

@@ -17,6 +17,7 @@ from harness_nb.sessions.launch import Launch, launch
 from harness_nb.sessions.shim.masker import Masker
 from harness_nb.sessions.shim.tree import boot_id, host_id, start_time
 from harness_nb.store.atomic import read_model, write_model
+from harness_nb.store.patience import patiently
 from harness_nb.store.tokens import make_token
 from harness_nb.store.troubles import sentence_of
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from harness_nb.store import Store
 
 MEGABYTE = 1_000_000
+JOURNAL_PATIENCE = 60.0
+"""Seconds that a session which is in the journal waits for that, before it counts as never started."""
 
 
 class NeverStarted(Exception):  # noqa: N818 — what became of a session, told to the host alone
@@ -75,12 +78,12 @@ def start(
     try:
         write_model(folder.assignment, known, durable=False)  # a machine that stops ends its reader too
         if before_launch is not None:
-            before_launch()
+            patiently(before_launch, JOURNAL_PATIENCE)
         make_token(folder.token)
         info = launch(store.layout, session.id, order)
     except (HarnessError, OSError) as error:
         raise NeverStarted(error, masker.mask(sentence_of(error))) from None
-    return _started(store, session.id, info)
+    return patiently(lambda: _started(store, session.id, info), JOURNAL_PATIENCE)
 
 
 def output_limit(store: Store) -> int | None:

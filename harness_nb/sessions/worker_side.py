@@ -31,6 +31,7 @@ from harness_nb.sessions.channel import ask_shim
 from harness_nb.sessions.masking import mask_texts, with_texts
 from harness_nb.store import Bell, Store
 from harness_nb.store.layout import FOLDER, SessionFolder
+from harness_nb.store.patience import patiently
 from harness_nb.store.tokens import read_token, same_token
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ BY_REFERENCE = (
     "The values are not in this message. Run what needs them as `harness-nb worker exec -- COMMAND …`: "
     "it has them in its environment."
 )
+JOURNAL_PATIENCE = 300.0
+"""Seconds that a worker waits for a journal that is locked or full, before that is its own failure."""
 FILLED_IN = ("working_dir", "phase", "plan", "task_number", "total_tasks")
 """Fields of a report that the session knows, so that a worker need not say them."""
 
@@ -89,7 +92,8 @@ class WorkerSide:
         if not session.live:
             raise SessionEndedError(self.session_id)
         masked = type(message.payload).model_validate(self.mask(message.payload.to_wire()))
-        return self.store.questions.ask(message.model_copy(update={"payload": masked}))
+        said = message.model_copy(update={"payload": masked})
+        return patiently(lambda: self.store.questions.ask(said), JOURNAL_PATIENCE)
 
     def _filled_in(self, message_type: str, payload: Mapping[str, Any], session: SessionRecord) -> dict[str, Any]:
         """Add what the session knows and the worker did not say: where it is, its plan, and the task's number."""
@@ -130,7 +134,7 @@ class WorkerSide:
         until = None if timeout is None else time.monotonic() + timeout
         bell = Bell(self.store.layout)  # listening before looking, so that nothing falls in between
         try:
-            while (found := self.store.messages.take(self.session_id, message_id)) is None:
+            while (found := self._look(message_id)) is None:
                 left = LOOK_AGAIN if until is None else min(LOOK_AGAIN, until - time.monotonic())
                 if left <= 0:
                     raise TimeoutError(f"no answer within {timeout:g} s; the question stays open, so wait again")
@@ -139,6 +143,9 @@ class WorkerSide:
         finally:
             bell.close()
         return found
+
+    def _look(self, message_id: str | None) -> MessageRecord | None:
+        return patiently(lambda: self.store.messages.take(self.session_id, message_id), JOURNAL_PATIENCE)
 
     def has_said(self, message_id: str) -> bool:
         """Say whether a message of this session's own is stored already."""

@@ -77,7 +77,10 @@ class Sessions:
         states: Collection[str] | None = None,
         ids: Collection[str] | None = None,
     ) -> list[SessionRecord]:
-        """Return the sessions that fit, oldest first; ``since`` keeps those changed after that event."""
+        """Return the sessions that fit, in the order they began; ``since`` keeps those changed after that event.
+
+        The order is the journal's own: a clock may be set back.
+        """
         where: list[str] = [] if live is None else [LIVE if live else f"NOT ({LIVE})"]
         values: list[Any] = []
         for column, value, sign in (("run_id", run_id, "="), ("plan_id", plan_id, "="), ("revision", since, ">")):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from harness_nb.protocol.outcome import SIGNS
-from harness_nb.protocol.shown import one_line
+from harness_nb.protocol.shown import dropped_text, one_line
 from harness_nb.protocol.wording import through
 from harness_nb.sessions import Quiet, quiet
 from harness_nb.views.questions import kind_of, question_text
@@ -35,7 +35,7 @@ GROUPS: dict[Group, str] = {
 QUIET = ("…", quiet.WORD)
 """Sign and word of what is at work and silent for long."""
 
-LOSSES = ("file_rejected", "output_lost")
+LOSSES = ("file_rejected", "output_lost", "output_dropped", "processes_escaped")
 """The kinds of events that say that something of a worker did not arrive: told at the board, too."""
 
 NEWS = ("answered", "retry", "phase_checked", "policy_failed", "commit_failed", "reminder", "notify_failed", *LOSSES)
@@ -199,9 +199,20 @@ def news_text(event: EventRecord, asker: str, *, worker: str | None = None) -> s
             return f"{event.plan_id} was not committed: {data.get('reason')}"
         case "notify_failed":
             return f"! nobody was told at {data.get('address')} of notify: {data.get('reason')}"
+        case _ if event.kind in LOSSES:
+            return _loss_text(event, str(worker))
+        case _:
+            return f"{asker} still waits for an answer"
+
+
+def _loss_text(event: EventRecord, worker: str) -> str:
+    data = event.data
+    match event.kind:
         case "file_rejected":
             return f"! {worker} wrote a file that was set aside as {data.get('file')}: {data.get('reason')}"
         case "output_lost":
             return f"! not all output of {worker} is kept: {data.get('error')}"
+        case "output_dropped":
+            return f"! the oldest {dropped_text(data.get('bytes'))} of what {worker} printed were dropped"
         case _:
-            return f"{asker} still waits for an answer"
+            return f"! processes of {worker} could not be ended: {data.get('error')}"
