@@ -19,7 +19,6 @@ from harness_nb.errors import (
     JournalTroubleError,
     OutOfDescriptorsError,
     ShimFailedError,
-    UnreadableFileError,
     UnwritableFolderError,
 )
 from harness_nb.sessions.channel import ask_shim, watch_shim
@@ -311,7 +310,7 @@ class SessionHost:
                     self.output_sizes[session.id] = news["output"]
                     self.output.happened()
                     await self._tell_losses(session.id, news)
-        except (OSError, UnreadableFileError):
+        except (OSError, HarnessError):
             await anyio.sleep(await anyio.to_thread.run_sync(self._pause, session))
 
     def _pause(self, session: SessionRecord) -> float:

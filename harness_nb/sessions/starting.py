@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.errors import HarnessError, NotResumableError
+from harness_nb.errors import HarnessError, NotResumableError, ShimFailedError
 from harness_nb.protocol.files import Config
 from harness_nb.sessions.drivers import DRIVERS, Assignment, driver_named
 from harness_nb.sessions.findings import say_found
@@ -35,7 +35,7 @@ JOURNAL_PATIENCE = 60.0
 class NeverStarted(Exception):  # noqa: N818 — what became of a session, told to the host alone
     """A session is in the journal, and no process is there for it; ``why`` is the error, ``reason`` what is stored."""
 
-    def __init__(self, why: HarnessError | OSError, reason: str) -> None:
+    def __init__(self, why: HarnessError, reason: str) -> None:
         super().__init__(reason)
         self.why = why
         self.reason = reason
@@ -82,7 +82,9 @@ def start(
         make_token(folder.token)
         info = launch(store.layout, session.id, order)
     except (HarnessError, OSError) as error:
-        raise NeverStarted(error, masker.mask(sentence_of(error))) from None
+        said = sentence_of(error)
+        why = error if isinstance(error, HarnessError) else ShimFailedError(session.id, said)
+        raise NeverStarted(why, masker.mask(said)) from None
     return patiently(lambda: _started(store, session.id, info), JOURNAL_PATIENCE)
 
 

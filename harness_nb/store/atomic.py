@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -11,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
-from harness_nb.errors import UnreadableFileError
+from harness_nb.errors import OutOfDescriptorsError, UnreadableFileError
 from harness_nb.protocol.base import WireModel, problems_of
 from harness_nb.protocol.entrance import require_json
 
@@ -64,7 +65,7 @@ def write_model(path: Path, model: WireModel, *, durable: bool = True) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file.
 
-    Raises: FileNotFoundError, UnreadableFileError.
+    Raises: FileNotFoundError, UnreadableFileError, OutOfDescriptorsError.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
@@ -84,6 +85,8 @@ def read_json(path: Path) -> dict[str, Any]:
         line = getattr(error, "lineno", None)
         raise UnreadableFileError(path, str(error), line) from None
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):  # that says nothing of the file
+            raise OutOfDescriptorsError from None
         raise UnreadableFileError(path, error.strerror or str(error)) from None
     if not isinstance(content, dict):
         raise UnreadableFileError(path, f"it holds a {type(content).__name__} instead of an object")

@@ -1,0 +1,107 @@
+"""A process that may open nothing more says so in a sentence, goes on with what it has, and recovers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness_nb import AsyncHarness
+from harness_nb.errors import HarnessError, OutOfDescriptorsError, ShimFailedError
+from harness_nb.sessions import Launch, launch
+from harness_nb.store import Bell, Layout, Store
+from tests.sessions.living import happens, opened, printed
+from tests.store.conftest import new_session, says
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.anyio, pytest.mark.row(11)]
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Take every descriptor that this process may still have, after lowering how many those are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        yield
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_message_that_is_stored_counts_though_nobody_can_be_woken(stores_store: Store) -> None:
+    store = stores_store
+    with no_descriptors():
+        store.ring()
+        store.questions.ask(says("action_needed", {"action": "Log in"}, message_id="q1"))
+    assert [one.id for one in store.messages.pending()] == ["q1"]
+    store.questions.settle("s1")
+    assert store.layout.session("s1").checkpoint.exists()
+
+
+@pytest.fixture
+def stores_store(project: Path) -> Iterator[Store]:
+    store = Store(project)
+    new_session(store)
+    yield store
+    store.close()
+
+
+def test_a_session_cannot_be_started_and_the_error_is_a_sentence(project: Path) -> None:
+    layout = Layout(project)
+    layout.create()
+    layout.session("s").create()
+    with no_descriptors(), pytest.raises(ShimFailedError, match="no process can be started for it: Too many open"):
+        launch(layout, "s", Launch(("true",), project))
+
+
+def test_listening_is_refused_with_a_sentence(project: Path) -> None:
+    layout = Layout(project)
+    layout.create()
+    with no_descriptors(), pytest.raises(OutOfDescriptorsError, match="ulimit -n"):
+        Bell(layout)
+
+
+def test_a_project_is_not_opened_and_the_error_is_a_sentence(project: Path) -> None:
+    Store(project).close()
+    with no_descriptors(), pytest.raises(HarnessError, match=r"files and connections open|Too many open files"):
+        Store(project)
+
+
+@pytest.mark.timeout(90)
+async def test_a_harness_that_can_open_nothing_says_so_and_follows_its_sessions_again_once_it_can(
+    project: Path,
+) -> None:
+    async with opened(project) as h:
+        session = await h.start_session(command=["sh", "-c", "echo up; until test -d go; do sleep 0.02; done"])
+        await printed(h, session.id, "up")
+        with no_descriptors():
+            (project / "go").mkdir()
+            await happens(h, lambda: h.store.troubles.sentences)
+            [sentence] = h.store.troubles.sentences
+            assert sentence == str(OutOfDescriptorsError())
+            with pytest.raises(ShimFailedError, match="files and connections open"):
+                await h.start_session(command=["true"])
+        record = await session.wait()
+        assert record.state == "completed"
+        await happens(h, lambda: not h.store.troubles.sentences)
+        assert (await (await h.start_session(command=["true"])).wait()).state == "completed"
+
+
+async def test_a_harness_opened_without_descriptors_fails_whole_and_can_be_opened_later(project: Path) -> None:
+    with no_descriptors(), pytest.raises(HarnessError):
+        AsyncHarness(project)
+    async with AsyncHarness(project) as h:
+        assert await h.list_sessions() == []
