@@ -1,7 +1,9 @@
 """How a session ended, from what its shim and its worker left behind.
 
-``completed``: exit status 0 and no result that says ``success: false``. ``failed``: anything else. Every process that
-notices may say so; the journal takes the first.
+``completed``: exit status 0 and no result that says ``success: false``. ``failed``: anything else, and so whatever a
+signal ended, whether the worker itself or, as a shell tells it by an exit status above 128, a program that it waited
+for: the latter has ended by itself, and is neither resumed nor tried anew for it. Every process that notices may say
+so; the journal takes the first.
 """
 
 from __future__ import annotations
@@ -177,7 +179,15 @@ def _verdict(ended: dict[str, Any] | None, result: SessionResult | None) -> tupl
         return "failed", f"ended by signal {_signal_name(-code)}"
     if result is not None and not result.success:
         return "failed", result.error or "its result says that it failed"
-    return ("completed", None) if code == 0 else ("failed", f"exit status {code}")
+    return ("completed", None) if code == 0 else ("failed", f"exit status {code}{_as_shells_say(code)}")
+
+
+def _as_shells_say(code: int) -> str:
+    """Return which signal a shell means by its own exit status; any program may mean something else by it."""
+    try:
+        return f" (a shell says so of what {signal.Signals(code - 128).name} ended)" if code > 128 else ""
+    except ValueError:
+        return ""
 
 
 def _signal_name(number: int) -> str:

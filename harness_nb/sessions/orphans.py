@@ -1,7 +1,8 @@
 """Ends the worker of a session whose shim is gone, so that it does not work on beside the next attempt.
 
 A process number is given out again in time, so nothing is signalled unless the boot of the machine, the number and the
-moment of its start are all those that the shim wrote down.
+moment of its start are all those that the shim wrote down. And what is written in a file may be wrong or a lie: some
+process at that terminal must have been started as this session's worker, by the environment that it began with.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness_nb.errors import UnreadableFileError
-from harness_nb.sessions.shim.tree import boot_id, groups_of_session, process
+from harness_nb.sessions.shim.tree import boot_id, groups_of_session, process, processes
 from harness_nb.store.atomic import read_json
 
 if TYPE_CHECKING:
@@ -39,6 +41,11 @@ class Orphan:
     def runs(self) -> bool:
         """Say whether this very process is there and not merely waiting to be reaped."""
         return _is_this(self.pid, self.started)
+
+    def works_for(self, session_id: str) -> bool:
+        """Say whether one of its processes was started with the environment of this session's worker."""
+        said = f"HARNESS_SESSION_ID={session_id}".encode()
+        return any(said in _environment_of(one.pid) for one in processes() if one.session == self.pid)
 
     def signal(self, *numbers: int) -> None:
         """Signal every process group of its session, for as long as it is this very process."""
@@ -81,7 +88,8 @@ def orphan_of(folder: SessionFolder) -> Orphan | None:
     pid, started = info.get("workerPid"), info.get("workerStartTime")
     if not runs({"pid": pid, "startTime": started, "bootId": info.get("bootId")}) or os.getsid(0) == pid:
         return None
-    return Orphan(int(str(pid)), int(str(started)))
+    orphan = Orphan(int(str(pid)), int(str(started)))
+    return orphan if orphan.works_for(folder.path.name) else None
 
 
 def runs(written_down: Mapping[str, Any]) -> bool:
@@ -90,6 +98,14 @@ def runs(written_down: Mapping[str, Any]) -> bool:
     if type(pid) is not int or type(started) is not int or pid <= 1 or boot is None or boot != boot_id():
         return False
     return _is_this(pid, started)
+
+
+def _environment_of(pid: int) -> list[bytes]:
+    """Return what a process was given at its start; nothing where that is hidden or gone."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def _is_this(pid: int, started: int) -> bool:

@@ -88,14 +88,16 @@ async def test_a_harness_that_can_open_nothing_says_so_and_follows_its_sessions_
         session = await h.start_session(command=["sh", "-c", "echo up; until test -d go; do sleep 0.02; done"])
         await printed(h, session.id, "up")
         with no_descriptors():
-            (project / "go").mkdir()
+            h.store.layout.session(session.id).checkpoint.mkdir()  # something to look at, made without a descriptor
             await happens(h, lambda: h.store.troubles.sentences)
             [sentence] = h.store.troubles.sentences
             assert sentence == str(OutOfDescriptorsError())
             with pytest.raises(ShimFailedError, match="files and connections open"):
                 await h.start_session(command=["true"])
+            (project / "go").mkdir()
         record = await session.wait()
         assert record.state == "completed"
+        assert h.store.events.select(kind="file_rejected")
         await happens(h, lambda: not h.store.troubles.sentences)
         assert (await (await h.start_session(command=["true"])).wait()).state == "completed"
 
