@@ -38,6 +38,8 @@ CALM = 0.3
 """Seconds without output after a flood, until its end is shown whole."""
 AGAIN = 1.0
 """Seconds until the next try after a view could not be made."""
+AGAIN_AT_LATEST = 5.0
+"""Seconds until that next try where nothing happens meanwhile."""
 UNSEEN = 15.0
 """Seconds between two looks at most often where no page shows the view."""
 FORGOTTEN = 300.0
@@ -104,7 +106,8 @@ class Live:
                 if tell:
                     self._say_gone(error)
             await anyio.sleep(AGAIN)
-            await any_of(*changed)
+            with anyio.move_on_after(AGAIN_AT_LATEST):  # a document that is corrected tells nobody
+                await any_of(*changed)
 
     async def _follow_picture(self) -> None:
         saved = anyio.current_time()

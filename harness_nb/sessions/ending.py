@@ -53,7 +53,7 @@ def conclude(store: Store, session_id: str, *, unwatched: bool = False) -> Sessi
     if ended is None:
         end_orphan(folder, unless=lambda: _may_live(store, session))
     store.questions.settle(session_id)
-    result = _result(folder)
+    result = _last_result(store, session_id, folder)
     if _may_be_resumed(store, session, ended, result):
         return _wait_to_be_resumed(store, session, ended)
     found: Found | None = "died" if _died(ended) else "finished meanwhile" if unwatched else None
@@ -210,6 +210,18 @@ def _result(folder: SessionFolder) -> SessionResult | None:
     try:
         return read_model(folder.result, SessionResult)
     except (FileNotFoundError, UnreadableFileError):
+        return None
+
+
+def _last_result(store: Store, session_id: str, folder: SessionFolder) -> SessionResult | None:
+    """Return what the worker said of its end; half a file, which nobody will complete any more, is set aside."""
+    try:
+        return read_model(folder.result, SessionResult)
+    except FileNotFoundError:
+        return None
+    except UnreadableFileError as error:
+        if folder.path.is_dir():
+            store.questions.reject(session_id, folder.result, error)
         return None
 
 

@@ -338,7 +338,10 @@ class SessionHost:
         while True:
             changed = self._followed_changed.next
             names = sorted(self._following)
-            folders = [self.store.layout.session(name).path for name in names]
+            sessions = [self.store.layout.session(name) for name in names]
+            # what was set aside half-written may be completed there by whoever still has it open
+            folders = [folder for one in sessions for folder in (one.path, one.rejected)]
+            folders = [folder for folder in folders if folder.is_dir()]
             if not folders:
                 await changed.wait()
                 continue
@@ -355,14 +358,14 @@ class SessionHost:
 
         try:
             async for found in awatch(
-                *[folder for folder in folders if folder.is_dir()],
+                *folders,
                 watch_filter=lambda _, path: path.endswith(WATCHED),
                 stop_event=stop,
                 step=WATCH_STEP,
                 debounce=WATCH_STEP,
                 recursive=False,
             ):
-                await self._settle_all(sorted({path.rsplit("/", 2)[-2] for _, path in found}))
+                await self._settle_all(sorted({_session_of(path) for _, path in found}))
         except OSError:  # a folder is gone, or the system's watches are all taken: look from time to time instead
             await anyio.sleep(LOOK_AT_OTHERS)
 
@@ -378,8 +381,12 @@ class SessionHost:
             settle(self.store, session_id)
             return self.store.events.last != before
 
+        rejected = self.store.layout.session(session_id).rejected
+        watched = rejected.is_dir()
         if await self.insist(f"the files of {session_id}", take_part):
             await self.announce()
+        if rejected.is_dir() and not watched:
+            self._followed_changed.happened()
 
     # --- what hinders ------------------------------------------------------------------------
 
@@ -416,6 +423,12 @@ class SessionHost:
         """Tell that a trouble has passed."""
         if self.store.troubles.over(about):
             self.changes.happened()
+
+
+def _session_of(path: str) -> str:
+    """Return the session that a watched file belongs to."""
+    *_, above, folder, _ = path.split("/")
+    return above if folder == "rejected" else folder
 
 
 async def _relay(source: anyio.Event, target: anyio.Event) -> None:

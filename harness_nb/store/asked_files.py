@@ -118,7 +118,7 @@ class AskedFiles:
         except FileNotFoundError:
             return
         except (UnreadableFileError, InvalidMessageError) as error:
-            self._rejected.set_aside(session_id, path, error)
+            self._rejected.set_aside(session_id, path, error, name=folder.checkpoint.name)
             return
         known = self._messages.find(message.id, session_id)
         if known is None:
@@ -128,7 +128,7 @@ class AskedFiles:
             path.unlink()  # what was shown, and not put away by a process that died
         elif known.payload != message.to_wire()["payload"]:
             reason = f"Its id {message.id!r} is that of another message of this session. Give each question its own."
-            self._rejected.set_aside(session_id, path, reason)
+            self._rejected.set_aside(session_id, path, reason, name=folder.checkpoint.name)
         else:  # asked once more by a worker that did not keep the answer, as after its crash
             path.unlink()
             self._answers.give_again(known)

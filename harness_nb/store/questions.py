@@ -22,6 +22,7 @@ from harness_nb.store.rejected_files import RejectedFiles
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from pathlib import Path
 
     from harness_nb.protocol.messages import OrchestratorMessage, WorkerMessage
     from harness_nb.protocol.records import MessageRecord
@@ -56,7 +57,7 @@ class Questions:
         self._messages = messages
         self._sessions = sessions
         self._ring = ring
-        rejected = RejectedFiles(layout, events, new_id)
+        self._rejected = rejected = RejectedFiles(layout, events, new_id)
         self._answers = AnswerFiles(layout, messages, events, rejected, clock=clock, new_id=new_id)
         self._asked = AskedFiles(layout, messages, self._answers, rejected, clock=clock, new_id=new_id)
 
@@ -91,10 +92,16 @@ class Questions:
             return
         with self._journal.write():
             self._sessions.mend_view(session_id)
+            self._rejected.take_up(session_id)
             self._asked.take(session_id)
             self._answers.take(session_id)
             self._answers.hand_over(session_id)
             self._asked.show(session_id)
+
+    def reject(self, session_id: str, path: Path, reason: object) -> None:
+        """Set a file of a session aside that cannot be used, with its reason."""
+        with self._journal.write():
+            self._rejected.set_aside(session_id, path, reason)
 
     def _take_what_was_faster(self, message: OrchestratorMessage) -> None:
         """Take in, or set aside, what files say already: little to look at where no question came as a file."""

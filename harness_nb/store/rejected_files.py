@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness_nb.errors import UnreadableFileError
 from harness_nb.protocol.files import CheckpointResponse
-from harness_nb.store.atomic import move, read_json, write_text
+from harness_nb.store.atomic import move, names_in, read_json, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
     from harness_nb.store.events import Events
     from harness_nb.store.layout import Layout
+
+
+TAKEN_UP = ("checkpoint.json", "checkpoint_response.json")
+"""What is of use once it is whole; a session's result is read when nobody writes it any more."""
 
 
 class RejectedFiles:
@@ -25,15 +29,20 @@ class RejectedFiles:
         self._events = events
         self._new_id = new_id
 
-    def set_aside(self, session_id: str, path: Path, reason: object, *, secret: bool = False) -> None:
-        """Move a file to ``rejected/`` with a text file that says why beside it; what is ``secret`` is taken out."""
+    def set_aside(
+        self, session_id: str, path: Path, reason: object, *, secret: bool = False, name: str | None = None
+    ) -> None:
+        """Move a file to ``rejected/`` with a text file that says why beside it; what is ``secret`` is taken out.
+
+        ``name`` is what it was called where its writer put it.
+        """
         folder = self._layout.session(session_id).rejected
-        target = folder / f"{self._new_id()}-{path.name.lstrip('.')}"
+        target = folder / f"{self._new_id()}-{name or path.name.lstrip('.')}"
         if not move(path, target):
             return
         if secret:
             remove_values(target)
-        write_text(target.with_name(target.name + ".reason.txt"), f"{reason}\n", durable=False)
+        write_text(_reason_of(target), f"{reason}\n", durable=False)
         self._events.add(
             "file_rejected",
             session_id=session_id,
@@ -41,6 +50,39 @@ class RejectedFiles:
             door="file",
             data={"file": str(target), "reason": str(reason)},
         )
+
+    def take_up(self, session_id: str) -> None:
+        """Put back what its writer, who had it open all the time, has completed since it was set aside."""
+        folder = self._layout.session(session_id)
+        for name in names_in(folder.rejected):
+            kind = next((one for one in TAKEN_UP if name.endswith(f"-{one}")), None)
+            path = folder.rejected / name
+            if kind is not None and _was_completed(path):
+                self._put_back(session_id, path, folder.path / kind)
+
+    def _put_back(self, session_id: str, path: Path, place: Path) -> None:
+        if place.name == "checkpoint.json":  # ours may be there: it is taken in from beside it
+            place = place.parent / "asked" / f".incoming-{self._new_id()}"
+        elif place.exists():
+            return
+        if move(path, place):
+            _reason_of(path).unlink(missing_ok=True)
+            self._events.add("file_completed", session_id=session_id, door="file", data={"file": str(path)})
+
+
+def _reason_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.reason.txt")
+
+
+def _was_completed(path: Path) -> bool:
+    """Say whether a file was written on after it was set aside, and can be read now."""
+    try:
+        if path.stat().st_mtime_ns < _reason_of(path).stat().st_mtime_ns:
+            return False
+        read_json(path)
+    except (FileNotFoundError, UnreadableFileError):
+        return False
+    return True
 
 
 def remove_values(path: Path) -> None:

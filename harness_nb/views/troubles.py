@@ -42,12 +42,15 @@ def _journaled(store: Store, mine: Callable[[SessionRecord], bool] | None, kinds
     newest = max(failed, key=lambda event: event.seq, default=None)
     if newest is not None and newest.kind == PUBLISHING[0] and _is_of_now(store, newest):
         yield f"What is shown in files is not up to date: {newest.data.get('reason')}"
+    completed = {event.data.get("file") for event in store.events.select(kind="file_completed")}
     losses = {_what(event): event for kind in kinds for event in store.events.select(kind=kind)}
     if not losses:
         return
     run = store.runs.newest()
     chosen = mine or (lambda session: session.live or (run is not None and session.run_id == run.id))
     for event in sorted(losses.values(), key=lambda event: event.seq):
+        if event.kind == "file_rejected" and event.data.get("file") in completed:
+            continue
         session = store.sessions.get(str(event.session_id))
         if chosen(session) and (session.live or event.kind != "file_rejected"):
             yield news_text(event, "", worker=name_of(session)).removeprefix("! ")
