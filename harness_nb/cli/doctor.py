@@ -102,6 +102,8 @@ def _project(root: Path) -> Iterator[Finding]:
     yield Finding("fine", "settings", place if layout.config.exists() else f"defaults; {place} is written by a run")
     for text in unknown_settings(layout):
         yield Finding("note", "settings", text)
+    if config.notify:
+        yield _packages("notify", ("apprise",), "notify")
     yield from _plans(root)
     yield from _credentials(root, config.credentials_dir)
 
