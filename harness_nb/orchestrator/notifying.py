@@ -63,12 +63,19 @@ class Notifier:
         self._threads = anyio.CapacityLimiter(8)  # a hanging address takes no thread from the run
 
     async def serve(self) -> None:
-        """Tell what there is to tell until cancelled; woken by changes, and when ``find`` says so."""
-        while True:
-            changed = self._host.changes.next
-            wait = await self._tell()
-            with anyio.move_on_after(wait):
-                await changed.wait()
+        """Tell what there is to tell until cancelled, and then once more; woken by changes, and when ``find`` says so.
+
+        A program that goes since nobody answers, in CI say, may well go in the moment that the question came.
+        """
+        try:
+            while True:
+                changed = self._host.changes.next
+                wait = await self._tell()
+                with anyio.move_on_after(wait):
+                    await changed.wait()
+        except anyio.get_cancelled_exc_class():
+            await self._tell()
+            raise
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -83,6 +90,13 @@ class Notifier:
         await self._tell(last)
 
     async def _tell(self, more: Iterable[Notice] = ()) -> float | None:
+        # What is written down as told must be sent, whoever is being closed meanwhile; each sending has its limit.
+        wait = None
+        with anyio.CancelScope(shield=True):
+            wait = await self._tell_now(more)
+        return wait
+
+    async def _tell_now(self, more: Iterable[Notice]) -> float | None:
         async with self._turn:
             due, wait = await anyio.to_thread.run_sync(self._look, tuple(more))
             async with anyio.create_task_group() as tasks:

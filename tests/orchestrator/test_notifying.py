@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness_nb import Harness, Policy
+from harness_nb.errors import UnansweredQuestionError
 from harness_nb.orchestrator import notifying
 from harness_nb.orchestrator.notices import Notice
 from harness_nb.orchestrator.notifying import INSTALL, deliver, name_of_address
@@ -140,6 +141,23 @@ def test_a_reminder_is_told_too(harness: Harness, root: Path, inbox: Inbox) -> N
     assert inbox.titles == ["project: 01-01 still waits for you (action)"]
     asking(harness).answer("done")
     run.wait(timeout=LIMIT)
+
+
+@pytest.mark.row(10)
+@pytest.mark.parametrize("of_a_run", [True, False])
+def test_a_program_that_goes_since_nobody_answers_has_told_who_waits(
+    harness: Harness, root: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch, of_a_run: bool
+) -> None:
+    monkeypatch.setenv("HARNESS_UNATTENDED", "1")
+    configure(root, notify=[inbox.address])
+    if of_a_run:
+        waiting: Any = harness.run(plans=[plan("01-01", ASKS)])
+    else:
+        waiting = harness.start_session(command=["sh", "-c", ASKS])
+    with pytest.raises(UnansweredQuestionError):
+        waiting.wait(timeout=LIMIT)
+    harness.close()
+    assert [title.partition(" (")[2] for title in inbox.titles] == ["action)"]
 
 
 @pytest.mark.row(11)
