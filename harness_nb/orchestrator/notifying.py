@@ -90,19 +90,19 @@ class Notifier:
         await self._tell(last)
 
     async def _tell(self, more: Iterable[Notice] = ()) -> float | None:
+        wait: float | None = None
         # What is written down as told must be sent, whoever is being closed meanwhile; each sending has its limit.
-        wait = None
         with anyio.CancelScope(shield=True):
-            wait = await self._tell_now(more)
+            async with self._turn:
+                wait = await self._tell_now(tuple(more))
         return wait
 
-    async def _tell_now(self, more: Iterable[Notice]) -> float | None:
-        async with self._turn:
-            due, wait = await anyio.to_thread.run_sync(self._look, tuple(more))
-            async with anyio.create_task_group() as tasks:
-                for notice, number, address in due:
-                    tasks.start_soon(self._send, notice, name_of_address(number, address), address)
-            return wait
+    async def _tell_now(self, more: Sequence[Notice]) -> float | None:
+        due, wait = await anyio.to_thread.run_sync(self._look, more)
+        async with anyio.create_task_group() as tasks:
+            for notice, number, address in due:
+                tasks.start_soon(self._send, notice, name_of_address(number, address), address)
+        return wait
 
     def _look(self, more: Sequence[Notice]) -> tuple[list[tuple[Notice, int, NotifyAddress]], float | None]:
         """Return what is to be sent where, claimed for this process, and when to look again."""
