@@ -44,6 +44,8 @@ WATCH_STEP = 50
 LOOK_AGAIN = 0.05
 LOOK_AT_OTHERS = 0.5
 LOOKS_AT_WHAT_GOES = 20
+END_PATIENCE = 20.0
+"""Seconds after its grace in which a session has ended for certain, unless its folder cannot be written."""
 GIVE_WAY = 0.001
 """Seconds that looking after sessions leaves to whoever waits for a message: both want the journal."""
 
@@ -192,7 +194,8 @@ class SessionHost:
 
         One of which nothing can be proved is given up: nothing is signalled, and the reason says so.
 
-        Raises: SessionNotFoundError, and a JournalTroubleError where its processes are gone and that cannot be stored.
+        Raises: SessionNotFoundError, and a JournalTroubleError or ShimFailedError where its processes are gone and that
+        cannot be stored.
         """
         session = await anyio.to_thread.run_sync(self.store.sessions.get, session_id)
         if not session.live:
@@ -208,17 +211,19 @@ class SessionHost:
         else:
             await self._ask_to_stop(session_id, by=by, grace=grace)
             await self.adopt()
-        ended = await self._see_end(session_id)
+        ended = await self._see_end(session_id, anyio.current_time() + grace + END_PATIENCE)
         await self.announce()
         return ended
 
-    async def _see_end(self, session_id: str) -> SessionRecord:
+    async def _see_end(self, session_id: str, until: float) -> SessionRecord:
         """Wait for the end of a session that was asked to end; whoever asked is told where that cannot be stored."""
         while True:
             changed = self.changes.next
             session = await anyio.to_thread.run_sync(self._as_it_is, session_id)
             if not session.live:
                 return session
+            if anyio.current_time() > until:
+                raise ShimFailedError(session_id, "it was asked to end, and how it ended cannot be written down yet")
             with anyio.move_on_after(LOOK_AT_OTHERS):
                 await changed.wait()
 

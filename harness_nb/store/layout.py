@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from dataclasses import dataclass
@@ -127,10 +128,15 @@ class SessionFolder:
     def create(self) -> None:
         """Make the folder and those inside it; a project that was deleted does not come back by that.
 
-        Raises: FileNotFoundError where there is no ``.orchestration``.
+        Raises: UnwritableFolderError, and FileNotFoundError where there is no ``.orchestration``.
         """
-        for folder in (self.path.parent, self.path, self.asked, self.sent, self.answered, self.output.parent):
-            folder.mkdir(exist_ok=True)
+        try:
+            for folder in (self.path.parent, self.path, self.asked, self.sent, self.answered, self.output.parent):
+                folder.mkdir(exist_ok=True)
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise
+            raise UnwritableFolderError(self.path.parent, error.strerror or str(error)) from None
 
 
 @dataclass(frozen=True)

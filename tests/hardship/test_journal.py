@@ -20,7 +20,7 @@ from harness_nb.sessions.worker_side import WorkerSide
 from harness_nb.store import Store
 from harness_nb.store.journal import Journal
 from tests.sessions.living import happens, opened, printed, questions
-from tests.store.conftest import new_session, only, says
+from tests.store.conftest import get, new_session, only, says
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,6 +162,7 @@ async def test_a_full_disk_is_one_sentence_on_the_board_and_all_goes_on_once_the
             await h.start_session(command=["true"])
         filler.unlink()
         assert (await session.wait()).state == "completed"
+        assert get(h.store.layout.session(session.id).status)["state"] == "completed"
         assert (await (await h.start_session(command=["true"])).wait()).state == "completed"
         assert "is full" not in await anyio.to_thread.run_sync(board, h)
 
