@@ -296,9 +296,9 @@ class AnswerFiles:
             )
             if answer is None or answer.in_response_to is None:
                 return
-            # by the journal's clock or by the files': one of them may stand still or have been set back
+            # by the journal's order or by the files' clock; an answer's own time is older than what its door took in
             asked = folder.asked_copy(newer.id).stat().st_mtime_ns
-            if newer.timestamp > answer.timestamp or asked > folder.response.stat().st_mtime_ns:
+            if newer.seq > answer.seq or asked > folder.response.stat().st_mtime_ns:
                 move(folder.response, folder.answered_copy(answer.in_response_to))
         except FileNotFoundError:
             return

@@ -371,3 +371,17 @@ class TestCredentialsByFile:
         put(folder.response, {"found": True})
         store.questions.answer(reply("q1", "credentials_provided", {"found": True}), actor="a", door="d")
         assert get(folder.response)["door"] == "d"
+
+
+def test_an_answer_stays_for_its_worker_though_the_question_after_it_was_taken_in_only_as_it_was_given(
+    store: Store, folder: SessionFolder
+) -> None:
+    """A door's answer is made before it looks around, and so before what it takes in then."""
+    ask_by_file(store, folder, "q1")
+    made = reply("q1", payload={"notes": "to one"})
+    put(folder.checkpoint, {**ACTION, "id": "q2"})
+    store.questions.answer(made, actor="ada", door="test")
+    answer(store, "q2", "to two")
+    assert take(folder)["notes"] == "to one"
+    store.questions.settle("s1")
+    assert take(folder)["notes"] == "to two"
