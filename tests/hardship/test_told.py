@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 import pytest
 
+from harness_nb.cli.output import print_output
 from harness_nb.cli.status import show_status
 from harness_nb.errors import UnreadableFileError
 from harness_nb.mcp_server.replies import OutputReply
@@ -83,7 +84,7 @@ def test_a_limit_that_is_none_is_refused_by_its_name(project: Path) -> None:
     store.close()
 
 
-async def test_a_view_begins_where_the_kept_output_does(project: Path) -> None:
+async def test_a_view_begins_where_the_kept_output_does(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     limit_output(project, "1")
     async with opened(project) as h:
         session = await h.start_session(command=PRINTS)
@@ -94,6 +95,10 @@ async def test_a_view_begins_where_the_kept_output_does(project: Path) -> None:
         tail = Tail(path)
         lines = tail.whole()["lines"]
         assert lines[-1] == "last"
+        print_output(project, session.id, lines=1, follow=False)
+        told = capsys.readouterr()
+        assert told.out == "last\n"
+        assert told.err.startswith("[… the oldest ")
         assert tail.total <= kept // len("0123456789\r\n") + 3
 
 
