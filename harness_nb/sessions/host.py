@@ -302,7 +302,8 @@ class SessionHost:
 
     def _as_it_is(self, session_id: str, *, unwatched: bool = False) -> SessionRecord:
         """Return a session once its end, if it came, is in the journal."""
-        return conclude(self.store, session_id, unwatched=unwatched) or self.store.sessions.get(session_id)
+        conclude(self.store, session_id, unwatched=unwatched)
+        return self.store.sessions.get(session_id)
 
     async def _follow_once(self, session: SessionRecord) -> None:
         if session.died_at is not None:  # whoever carries it starts it again, and rings
