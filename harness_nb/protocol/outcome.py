@@ -55,7 +55,7 @@ class PlanOutcome(WireModel):
         """Seconds from the first attempt's start to the last one's end."""
         if self.started_at is None or self.ended_at is None:
             return None
-        return (self.ended_at - self.started_at).total_seconds()
+        return max(0.0, (self.ended_at - self.started_at).total_seconds())  # a clock may be set back
 
     @property
     def word(self) -> str:

@@ -111,7 +111,7 @@ class Report(WireModel):
         found = tuple(results)
         required = [result for result in found if result.required]
         if duration_ms is None:
-            duration_ms = (completed_at - started_at).total_seconds() * 1000
+            duration_ms = max(0.0, (completed_at - started_at).total_seconds() * 1000)
         return cls(
             target=target,
             passed=bool(required) and all(result.passed for result in required),

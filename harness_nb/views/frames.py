@@ -165,7 +165,7 @@ def _moment(given: datetime) -> datetime:
 def _seconds(one: SessionRecord | None) -> float | None:
     if one is None or one.ended_at is None:
         return None
-    return (one.ended_at - (one.started_at or one.created_at)).total_seconds()
+    return max(0.0, (one.ended_at - (one.started_at or one.created_at)).total_seconds())  # a clock may be set back
 
 
 def session_frame(rows: Sequence[SessionRecord], quiet: Quiet) -> pd.DataFrame:
