@@ -71,6 +71,18 @@ def kill_door(scene: Scene, chance: random.Random, delay: float) -> str:
     return f"the second door, {scene.said_by_door()[-1] if answering else 'idle'}"
 
 
+def kill_holder(scene: Scene, chance: random.Random, delay: float) -> str:
+    """Kill the process that does a detached run; those who have the project open start another one."""
+    if not scene.wait_for(lambda: scene.holder() is not None):
+        return "no process of the run: it had ended"
+    time.sleep(delay)
+    holder = scene.holder()
+    if holder is None:
+        return "no process of the run: it had just ended"
+    os.kill(holder, signal.SIGKILL)
+    return "the run's own process"
+
+
 def kill_shim(scene: Scene, chance: random.Random, delay: float) -> str:
     return _kill_of_a_session(scene, chance, delay, "shim")
 
@@ -100,6 +112,7 @@ def _kill_of_a_session(scene: Scene, chance: random.Random, delay: float, what: 
 
 VICTIMS: dict[str, Callable[[Scene, random.Random, float], str]] = {
     "door": kill_door,
+    "holder": kill_holder,
     "kernel": kill_kernel,
     "shim": kill_shim,
     "worker": kill_worker,

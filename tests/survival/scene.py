@@ -17,6 +17,7 @@ import psutil
 from harness_nb.sessions.orphans import runs
 from harness_nb.store import Store
 from harness_nb.store.atomic import read_json
+from harness_nb.store.locks import is_held, note_of
 from tests.orchestrator.written_plans import configure, write_plan
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class Scene:
 
     root: Path
     way: str = "api"
+    detached: bool = True
     kernel: subprocess.Popen[str] | None = None
     door: subprocess.Popen[str] | None = None
     killed: list[str] = field(default_factory=list)
@@ -141,6 +143,7 @@ class Scene:
             return subprocess.Popen(
                 [sys.executable, "-m", f"tests.survival.{name}", os.fspath(self.root), *more],
                 cwd=CHECKOUT,
+                env={**os.environ, "HARNESS_DETACH": str(int(self.detached))},
                 stdout=said,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -167,9 +170,17 @@ class Scene:
 
     def _works_here(self, process: psutil.Process) -> bool:
         try:
-            return process.environ().get("HARNESS_PROJECT") == os.fspath(self.root)
+            does_the_run = {"harness_nb.holder", os.fspath(self.root)} <= set(process.cmdline())
+            return does_the_run or process.environ().get("HARNESS_PROJECT") == os.fspath(self.root)
         except psutil.Error:
             return False
+
+    def holder(self) -> int | None:
+        """Return the process that does a detached run, where there is one now."""
+        lease = self.store.layout.lease
+        note = note_of(lease) if is_held(lease) else {}
+        pid = note.get("pid") if note.get("door") == "run" else None
+        return int(pid) if pid is not None and is_held(lease) else None
 
     def lives(self) -> list[Life]:
         """Return the sessions whose shim lives."""
@@ -196,6 +207,11 @@ class Scene:
         if process is not None and process.poll() is None:
             process.kill()
             process.wait()
+
+    def story(self, seed: int | None) -> str:
+        """Return what was done here, for whoever has to find out why it ended otherwise."""
+        where = "in a process of its own" if self.detached else "in the kernel"
+        return f"seed {seed}, run {where}, answered by {self.way}, killed: {self.killed}"
 
     # --- moments -----------------------------------------------------------------------------
 
