@@ -17,7 +17,7 @@ import anyio.to_thread
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import browser, doors, mcp, projects, starting, talking, terminal, waiting
+from tests.benchmarks import browser, crowd, doors, mcp, opening, projects, starting, tail, talking, terminal, waiting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,6 +35,8 @@ async def measure(*, quick: bool) -> AsyncIterator[Figure]:
     if not quick:
         for figure in await talking.a_long_talk(500):
             yield figure
+    async for figure in measure_what_is_large(quick=quick):
+        yield figure
     for figure in await mcp.through_mcp(50 if quick else 200, 3 if quick else 20):
         yield figure
     yield starting.import_of_the_harness(5 if quick else 11)
@@ -45,6 +47,19 @@ async def measure(*, quick: bool) -> AsyncIterator[Figure]:
     for in_a_browser in (browser.in_a_browser, doors.at_every_door):
         for figure in await anyio.to_thread.run_sync(partial(in_a_browser, quick=quick)):
             yield figure
+
+
+async def measure_what_is_large(*, quick: bool) -> AsyncIterator[Figure]:
+    """Yield the figures of a long log, of a project of many years, and of many sessions at once."""
+    blocking = partial(tail.end_of_a_long_log, 100 if quick else 1000, 50 if quick else 200)
+    for figure in await anyio.to_thread.run_sync(blocking):
+        yield figure
+    for figure in await anyio.to_thread.run_sync(opening.opening, 1000 if quick else 10_000, 3):
+        yield figure
+    for figure in await crowd.idle_sessions(20 if quick else 200, 3 if quick else 10):
+        yield figure
+    for figure in await crowd.messages_among_printers(5 if quick else 50, 20, 50 if quick else 200):
+        yield figure
 
 
 async def main() -> None:
