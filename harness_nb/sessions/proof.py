@@ -49,7 +49,9 @@ def proof_of(store: Store, session: SessionRecord) -> Proof:
             return Proof(goes_on=True)
         if elsewhere := _where_else(folder, session):
             return Proof(goes_on=False, doubt=elsewhere)
-        return Proof(goes_on=not folder.shim.exists() and _is_being_launched(store, session))
+        # with its folder deleted nothing would ever tell a launch from an end
+        launching = folder.path.is_dir() and not folder.shim.exists() and _is_being_launched(store, session)
+        return Proof(goes_on=launching)
     except UnreadableFileError as error:  # there is no lock, and what says where it listens is of no use
         return Proof(goes_on=False, doubt=str(error))
     except OSError as error:

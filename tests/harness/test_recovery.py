@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.row(11)
 
-LIMIT = 60
+LIMIT = 100
 UNTIL_GO = "while ! test -e go; do sleep 0.02; done"
 
 
