@@ -9,20 +9,15 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
 
-from harness_nb.errors import (
-    HarnessError,
-    JournalTroubleError,
-    OutOfDescriptorsError,
-    ShimFailedError,
-    UnwritableFolderError,
-)
+from harness_nb.errors import HarnessError, JournalTroubleError, ShimFailedError
 from harness_nb.sessions.channel import ask_shim, watch_shim
 from harness_nb.sessions.ending import conclude, settle, tell_losses
+from harness_nb.sessions.insisting import HINDRANCES, Insisting
 from harness_nb.sessions.proof import proof_of
 from harness_nb.sessions.starting import NeverStarted, start, start_again, this_process
 from harness_nb.store import Bell
@@ -43,16 +38,10 @@ WATCH_STEP = 50
 """Milliseconds between two looks of the file watcher."""
 LOOK_AGAIN = 0.05
 LOOK_AT_OTHERS = 0.5
-LOOKS_AT_WHAT_GOES = 20
 END_PATIENCE = 20.0
 """Seconds after its grace in which a session has ended for certain, unless its folder cannot be written."""
 GIVE_WAY = 0.001
 """Seconds that looking after sessions leaves to whoever waits for a message: both want the journal."""
-
-HINDRANCES = (JournalTroubleError, OutOfDescriptorsError, UnwritableFolderError, OSError)
-"""What keeps a process from its journal and files for a while, and is no reason to end."""
-
-T = TypeVar("T")
 
 
 class Changes:
@@ -84,16 +73,16 @@ async def any_of(*events: anyio.Event) -> None:
             tasks.start_soon(wait, event)
 
 
-class SessionHost:
+class SessionHost(Insisting):
     """One process's view of all sessions of a project."""
 
     def __init__(self, store: Store) -> None:
-        self.store = store
-        self.changes = Changes()
+        super().__init__(store, Changes())
         self.output = Changes()
         self.output_sizes: dict[str, int] = {}
         self._following: set[str] = set()
         self._told: dict[str, set[str]] = {}
+        self._behind: set[str] = set()
         self._followed_changed = Changes()
         self._tasks: TaskGroup | None = None
 
@@ -377,9 +366,20 @@ class SessionHost:
 
     async def _settle_all(self, names: list[str]) -> None:
         for name in names:
-            await self._settle(name)
+            try:
+                await self._settle(name, JournalTroubleError)
+            except HINDRANCES:  # one session's folder, say: the others need not wait until that is mended
+                if name not in self._behind and self._tasks is not None:
+                    self._behind.add(name)
+                    self._tasks.start_soon(self._catch_up, name)
 
-    async def _settle(self, session_id: str) -> None:
+    async def _catch_up(self, session_id: str) -> None:
+        try:
+            await self._settle(session_id)
+        finally:
+            self._behind.discard(session_id)
+
+    async def _settle(self, session_id: str, *waited_for: type[Exception]) -> None:
         """Let files take part; whoever waits is woken only if that changed something."""
 
         def take_part() -> bool:
@@ -389,46 +389,10 @@ class SessionHost:
 
         rejected = self.store.layout.session(session_id).rejected
         watched = rejected.is_dir()
-        if await self.insist(f"the files of {session_id}", take_part):
+        if await self.insist(f"the files of {session_id}", take_part, waited_for or HINDRANCES):
             await self.announce()
         if rejected.is_dir() and not watched:
             self._followed_changed.happened()
-
-    # --- what hinders ------------------------------------------------------------------------
-
-    async def insist(self, about: str, work: Callable[[], T]) -> T:
-        """Do some work on journal and files in a thread, again and again while something hinders it.
-
-        That may be another program's lock, a full disk, a process that may open nothing more: all of that passes, and
-        whoever follows sessions must not end for it, since nobody would follow them afterwards. Meanwhile it is among
-        the project's troubles, and the workers go on. Files that go away below one's hands are no trouble: a project is
-        not deleted in one moment, and the next look is at what is left.
-        """
-        tries = 0
-        try:
-            while True:
-                try:
-                    return await anyio.to_thread.run_sync(work)
-                except (FileNotFoundError, FileExistsError):
-                    tries += 1
-                    if tries > LOOKS_AT_WHAT_GOES:
-                        raise
-                    await anyio.sleep(LOOK_AGAIN)
-                except HINDRANCES as error:
-                    await self.hindered(about, error)
-        finally:
-            self.unhindered(about)  # also where nobody wants it any more
-
-    async def hindered(self, about: str, error: HarnessError | OSError) -> None:
-        """Tell a trouble to whoever shows the project, and let a moment pass before the next try."""
-        if self.store.troubles.met(about, error):
-            self.changes.happened()
-        await anyio.sleep(LOOK_AT_OTHERS)
-
-    def unhindered(self, about: str) -> None:
-        """Tell that a trouble has passed."""
-        if self.store.troubles.over(about):
-            self.changes.happened()
 
 
 def _session_of(path: str) -> str:

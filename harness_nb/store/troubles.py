@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from harness_nb.errors import DiskFullError, HarnessError, OutOfDescriptorsError, UnwritableFolderError
+from harness_nb.errors import DiskFullError, OutOfDescriptorsError, UnwritableFolderError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
@@ -22,7 +22,7 @@ class Troubles:
     def __init__(self) -> None:
         self._now: dict[str, str] = {}
 
-    def met(self, about: str, error: HarnessError | OSError) -> bool:
+    def met(self, about: str, error: Exception) -> bool:
         """Note what went wrong with something, and say whether that is new."""
         sentence = sentence_of(error)
         if self._now.get(about) == sentence:
@@ -40,9 +40,9 @@ class Troubles:
         return tuple(dict.fromkeys(list(self._now.values())))
 
 
-def sentence_of(error: HarnessError | OSError) -> str:
+def sentence_of(error: Exception) -> str:
     """Return an error as one sentence that says what to do."""
-    if isinstance(error, HarnessError):
+    if not isinstance(error, OSError):
         return str(error)
     where = error.filename or "a file of the project"
     if error.errno in NO_DESCRIPTORS:
