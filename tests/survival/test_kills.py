@@ -1,6 +1,6 @@
 """Whoever is killed at whatever moment, the run comes to the same end as the one that nobody disturbed.
 
-A seed says who is killed and when: ``pytest --soak -k 'seed-217'`` does one again.
+A seed says who is killed and when: ``pytest --soak -k 'seed-217]'`` does one again.
 """
 
 from __future__ import annotations
