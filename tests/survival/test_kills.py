@@ -17,7 +17,7 @@ from tests.survival.scene import Scene
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.row(9, 10, 11), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.row(9, 10, 11), pytest.mark.timeout(300)]
 
 SLICE = 10
 SEEDS = 310
