@@ -17,7 +17,20 @@ import anyio.to_thread
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import browser, crowd, doors, mcp, opening, projects, starting, tail, talking, terminal, waiting
+from tests.benchmarks import (
+    browser,
+    crowd,
+    doors,
+    mcp,
+    opening,
+    projects,
+    starting,
+    tail,
+    taking_over,
+    talking,
+    terminal,
+    waiting,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,6 +40,16 @@ if TYPE_CHECKING:
 
 async def measure(*, quick: bool) -> AsyncIterator[Figure]:
     """Yield each figure as soon as it is known."""
+    for room in (measure_sessions, measure_what_is_large, measure_projects):
+        async for figure in room(quick=quick):
+            yield figure
+    for in_a_browser in (browser.in_a_browser, doors.at_every_door):
+        for figure in await anyio.to_thread.run_sync(partial(in_a_browser, quick=quick)):
+            yield figure
+
+
+async def measure_sessions(*, quick: bool) -> AsyncIterator[Figure]:
+    """Yield the figures of starting, printing, reporting and answering."""
     yield await starting.start_of_a_session(15 if quick else 41)
     for figure in terminal.output_to_disk(20 if quick else 100, 3):
         yield figure
@@ -35,7 +58,11 @@ async def measure(*, quick: bool) -> AsyncIterator[Figure]:
     if not quick:
         for figure in await talking.a_long_talk(500):
             yield figure
-    async for figure in measure_what_is_large(quick=quick):
+
+
+async def measure_projects(*, quick: bool) -> AsyncIterator[Figure]:
+    """Yield the figures of runs, of their doors and of waiting for them."""
+    for figure in await taking_over.runs_of_their_own(2 if quick else 7):
         yield figure
     for figure in await mcp.through_mcp(50 if quick else 200, 3 if quick else 20):
         yield figure
@@ -44,9 +71,6 @@ async def measure(*, quick: bool) -> AsyncIterator[Figure]:
     yield await projects.many_checks(3 if quick else 9)
     for figure in await waiting.waits(2 if quick else 5):
         yield figure
-    for in_a_browser in (browser.in_a_browser, doors.at_every_door):
-        for figure in await anyio.to_thread.run_sync(partial(in_a_browser, quick=quick)):
-            yield figure
 
 
 async def measure_what_is_large(*, quick: bool) -> AsyncIterator[Figure]:

@@ -58,8 +58,11 @@ async def runs_of_their_own(times: int) -> list[Figure]:
 
 async def _done_by(run: AsyncRun, generation: int) -> None:
     with anyio.fail_after(LIMIT):
-        while run.record.generation < generation:
-            await anyio.sleep(0.005)
+        while True:
+            changed = run.changes.next
+            if run.record.generation >= generation:
+                return
+            await changed.wait()
 
 
 def _import() -> float:
