@@ -22,7 +22,7 @@ from harness_nb.harness.arguments import (
     policies_of,
     states_of,
 )
-from harness_nb.harness.detached import TakeOver, is_detached, start_holder
+from harness_nb.harness.detached import TakeOver, is_detached
 from harness_nb.harness.exporting import export
 from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession, _patience, only
 from harness_nb.harness.leading import Leading
@@ -48,7 +48,7 @@ from harness_nb.protocol.state import StateChange
 from harness_nb.sessions import Assignment, Output, driver_named, read_output
 from harness_nb.sessions.host import SessionHost
 from harness_nb.store import Store, require_workplace
-from harness_nb.store.locks import is_held, release
+from harness_nb.store.locks import release
 from harness_nb.store.settings import unknown_settings
 from harness_nb.store.trust import is_trusted, trust_project
 from harness_nb.views.frames import Frames
@@ -113,6 +113,7 @@ class AsyncHarness:
         self._tasks: TaskGroup | None = None
         self._run: AsyncRun | None = None
         self._judges = judges
+        self._takeover = TakeOver(self.store, self.host.changes)
         self._lone: LoneSessions | None = None
         self._failure: Exception | None = None
         self._looked = 0
@@ -131,7 +132,7 @@ class AsyncHarness:
         if self._judges and not self.store.is_export:
             self._lone = LoneSessions(self.host, self.desk, self.answer_for)
             tasks.start_soon(self._lone.serve)
-            tasks.start_soon(TakeOver(self.store, self.host.changes, self.see_to).serve)
+            tasks.start_soon(self._takeover.serve)
             tasks.start_soon(Notifier(self.host, notices.look).serve)
         return self
 
@@ -594,8 +595,7 @@ class AsyncHarness:
 
         Raises: HolderFailedError.
         """
-        if not is_held(self.store.layout.lease):
-            start_holder(self.store, record.id)
+        self._takeover.start(record)
 
     @property
     def frames(self) -> Frames:

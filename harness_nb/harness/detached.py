@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import anyio
@@ -24,8 +25,6 @@ from harness_nb.store.locks import is_held
 from harness_nb.verification.registry import own_checks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from harness_nb.protocol.records import RunRecord
     from harness_nb.sessions.host import Changes
     from harness_nb.store import Store
@@ -76,14 +75,14 @@ def start_holder(store: Store, run_id: str) -> None:
 
 
 class TakeOver:
-    """Sees to it that an unfinished detached run has a process that does it; ``start`` is what starts one."""
+    """Sees to it that an unfinished detached run has a process that does it."""
 
-    def __init__(self, store: Store, changes: Changes, start: Callable[[RunRecord], None]) -> None:
+    def __init__(self, store: Store, changes: Changes) -> None:
         self._store = store
         self._changes = changes
-        self._start = start
         self._tries = 0
         self._calm = 0
+        self._awaited_until = 0.0
 
     async def serve(self) -> None:
         """Look until cancelled: woken by changes while there is no such run, else twice a second."""
@@ -91,34 +90,48 @@ class TakeOver:
             changed = self._changes.next
             try:
                 record = await anyio.to_thread.run_sync(self._unfinished)
-                pause = LOOK if record is None else await anyio.to_thread.run_sync(self._see_to, record)
+                if record is not None:
+                    await anyio.to_thread.run_sync(self._see_to, record)
             except (JournalTroubleError, OSError):
-                record, pause = None, LOOK
+                record = None
             if record is None:
                 await changed.wait()
-            await anyio.sleep(pause)
+            await anyio.sleep(LOOK)
+
+    def start(self, record: RunRecord) -> None:
+        """Start a process that does a run because somebody wants that now, unless one does it already.
+
+        Raises: HolderFailedError.
+        """
+        self._tries = 0
+        if not is_held(self._store.layout.lease):
+            self._try(record)
+
+    def _try(self, record: RunRecord) -> None:
+        self._tries += 1
+        self._awaited_until = time.monotonic() + FIRST_PAUSE * 2 ** (self._tries - 1)
+        start_holder(self._store, record.id)
 
     def _unfinished(self) -> RunRecord | None:
         record = self._store.runs.unfinished()
         return record if record is not None and record.detached and record.trouble is None else None
 
-    def _see_to(self, record: RunRecord) -> float:
-        """Start a holder where there is none, and return the seconds until the next look."""
+    def _see_to(self, record: RunRecord) -> None:
+        """Start a holder where there is none, and none that was started is still about to be."""
         if is_held(self._store.layout.lease):
-            self._calm += 1
+            self._calm, self._awaited_until = self._calm + 1, 0.0
             self._tries = 0 if self._calm > SETTLED_LOOKS else self._tries
-            return LOOK
+            return
         self._calm = 0
+        if time.monotonic() < self._awaited_until:
+            return
         if self._tries >= MOST_TRIES:
             self._pause(record, f"its process ended {MOST_TRIES} times, see {self._store.layout.holder_log}.")
-            return LOOK
-        self._tries += 1
+            return
         try:
-            self._start(record)
+            self._try(record)
         except HarnessError as error:
             self._pause(record, str(error))
-            return LOOK
-        return float(FIRST_PAUSE * 2 ** (self._tries - 1))
 
     def _pause(self, record: RunRecord, trouble: str) -> None:
         self._tries = 0
