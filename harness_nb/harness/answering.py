@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness_nb.harness.arguments import policies_of
+from harness_nb.harness.arguments import functions_of, policies_of
 from harness_nb.harness.attendance import attended, require_answers
 from harness_nb.orchestrator.answering import PolicyAnswers, failed_by_policy, prospect_elsewhere
+from harness_nb.orchestrator.functions import TO_BE_ASKED, FunctionPolicies
 from harness_nb.orchestrator.policies import Prospect, Rules, prospect, rules_of_run
 from harness_nb.store.locks import is_held
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from harness_nb.harness.handles import AsyncRun
     from harness_nb.orchestrator import Desk
+    from harness_nb.orchestrator.functions import PolicyFunction
     from harness_nb.protocol.files import Policy
     from harness_nb.protocol.records import MessageRecord
     from harness_nb.sessions.host import SessionHost
@@ -35,18 +37,26 @@ class Answering:
         desk: Desk,
         current_run: Callable[[], AsyncRun | None],
         *,
-        policies: Sequence[Policy],
+        policies: Sequence[Policy | PolicyFunction],
         told: bool | None,
     ) -> None:
         self._host = host
         self._desk = desk
         self._store = host.store
         self._current_run = current_run
-        self.policies = policies_of(policies)
+        self.use(policies)
         self._told = told
         self._mine: set[str] = set()
         self._serving = False
         self.notice()
+
+    def use(self, policies: Sequence[Policy | PolicyFunction]) -> None:
+        """Answer by these policies from now on.
+
+        Raises: UnusableArgumentError.
+        """
+        self.policies = policies_of(policies)
+        self.functions = FunctionPolicies(functions_of(policies))
 
     def notice(self) -> bool | None:
         """Look whether somebody is there to be asked, as the caller's cell has it, and keep that."""
@@ -67,7 +77,8 @@ class Answering:
         self._mine.add(session_id)
         if not self._serving:  # begun when there is something to answer for: who only looks answers nothing
             self._serving = True
-            tasks.start_soon(PolicyAnswers(self._host, self._desk, lambda: self.rules, self.is_mine).serve)
+            answers = PolicyAnswers(self._host, self._desk, lambda: self.rules, self.is_mine, lambda: self.functions)
+            tasks.start_soon(answers.serve)
 
     def is_mine(self, session_id: str) -> bool:
         """Say whether this harness answers a session's questions by its own policies."""
@@ -84,9 +95,9 @@ class Answering:
         session = self._store.sessions.get(question.session_id)
         run = self._run_with(session.id)
         if run is not None:
-            return prospect(question, run.rules)
+            return run.prospect_of(question)
         if self.is_mine(session.id):
-            return prospect(question, self.rules)
+            return TO_BE_ASKED if self.functions.are_to_be_asked(question) else prospect(question, self.rules)
         return prospect_by_others(self._store, question)
 
     def prospect_of(self, question: MessageRecord) -> Prospect:
@@ -107,7 +118,7 @@ class Answering:
         Raises: UnansweredQuestionError where nobody is there and no policy answers.
         """
         rules = self.rules
-        if rules.attended is False:
+        if rules.attended is False and not self.functions.are_to_be_asked(question):
             require_answers(self._store, [question], lambda one: prospect(one, rules), shell=False)
 
 

@@ -18,6 +18,8 @@ from harness_nb.protocol.records import ENDED_STATES, LIVE_STATES
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from harness_nb.orchestrator.functions import PolicyFunction
+
 STATES = (*LIVE_STATES, *ENDED_STATES)
 PARAMETER = re.compile(r"[A-Za-z0-9_]+")
 """What may stand behind ``HARNESS_PARAM_`` in the name of a variable."""
@@ -131,8 +133,18 @@ def plans_of(given: Any) -> tuple[str | Plan, ...] | None:
     return plans
 
 
+def functions_of(given: Any) -> tuple[PolicyFunction, ...]:
+    """Return those of the policies that are functions; ``policies_of`` says what is wrong with the others."""
+    listed = isinstance(given, Iterable) and not isinstance(given, (str, Policy, Mapping))
+    return tuple(one for one in given if _is_function(one)) if listed else ()
+
+
+def _is_function(policy: Any) -> bool:
+    return callable(policy) and not isinstance(policy, type)
+
+
 def policies_of(given: Any) -> tuple[Policy, ...]:
-    """Return the policies that answer questions, also where they were written as dictionaries.
+    """Return the policies that answer questions and are no functions, also where they were written as dictionaries.
 
     Raises: UnusableArgumentError.
     """
@@ -141,6 +153,8 @@ def policies_of(given: Any) -> tuple[Policy, ...]:
         raise UnusableArgumentError("policies", f"{_kind(given)} is no list", remedy)
     found = []
     for one in given:
+        if _is_function(one):
+            continue
         if not isinstance(one, (Policy, Mapping)):
             raise UnusableArgumentError("policies", f"{one!r} is no policy", remedy)
         try:

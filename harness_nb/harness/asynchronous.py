@@ -17,6 +17,7 @@ from harness_nb.harness.arguments import (
     command_of,
     environment_of,
     folder_of,
+    functions_of,
     names_of,
     params_of,
     policies_of,
@@ -61,6 +62,8 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup, TaskStatus
 
     from harness_nb.credentials import CredentialProvider
+    from harness_nb.orchestrator import Runner
+    from harness_nb.orchestrator.functions import PolicyFunction
     from harness_nb.plans import Project
     from harness_nb.protocol.files import Policy
     from harness_nb.protocol.plans import Plan
@@ -97,7 +100,7 @@ class AsyncHarness:
         credentials: CredentialProvider | None = None,
         door: str = "python",
         actor: str | None = None,
-        policies: Sequence[Policy] = (),
+        policies: Sequence[Policy | PolicyFunction] = (),
         attended: bool | None = None,
         judges: bool = True,
     ) -> None:
@@ -544,7 +547,7 @@ class AsyncHarness:
         max_parallel: int | None = None,
         params: Mapping[str, Any] | None = None,
         again: bool = False,
-        policies: Sequence[Policy] = (),
+        policies: Sequence[Policy | PolicyFunction] = (),
         detach: bool | None = None,
     ) -> AsyncRun:
         """Run the project's plans, or those named or given, and return a handle at once.
@@ -559,7 +562,9 @@ class AsyncHarness:
         UnusableArgumentError, HolderFailedError.
         """
         self.require_open()
-        detached = is_detached(asked=detach, bound=self.desk.tie)
+        functions = (*functions_of(policies), *self.answering.functions.functions)
+        tie = "a policy is a function of this process" if functions else self.desk.tie
+        detached = is_detached(asked=detach, bound=tie)
         options = options_of(
             plans, worker=worker, max_parallel=max_parallel, params=params, again=again,
             policies=(*policies_of(policies), *self.answering.policies), attended=self.answering.notice(),
@@ -567,7 +572,8 @@ class AsyncHarness:
         )  # fmt: skip
         await anyio.to_thread.run_sync(require_workplace, self.store)
         await anyio.to_thread.run_sync(self._require_trust, options)
-        run = await self._join(options) or await (self._detach(options) if detached else self._lead(options))
+        joined = None if functions else await self._join(options)
+        run = joined or await (self._detach(options) if detached else self._lead(options, functions))
         for text in await anyio.to_thread.run_sync(unknown_settings, self.store.layout):
             warnings.warn(text, errors.UnknownSettingWarning, stacklevel=2)
         self._run = run
@@ -582,10 +588,11 @@ class AsyncHarness:
         await anyio.to_thread.run_sync(self.see_to, record)
         return AsyncRun(self, record)
 
-    async def _lead(self, options: RunOptions) -> AsyncRun:
-        runner = await anyio.to_thread.run_sync(
-            lambda: prepare_run(self.host, self.desk, options, actor=self.actor, door=self.door)
-        )
+    async def _lead(self, options: RunOptions, functions: Sequence[PolicyFunction]) -> AsyncRun:
+        def prepare() -> Runner:
+            return prepare_run(self.host, self.desk, options, functions, actor=self.actor, door=self.door)
+
+        runner = await anyio.to_thread.run_sync(prepare)
         leading = Leading(runner)
         self._open.start_soon(leading.drive, self.closed_by, self._let_go)
         return AsyncRun(self, runner.record, leading)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 import anyio
 
 from harness_nb.errors import HarnessClosedError, ProjectNotFoundError, UnusableArgumentError
-from harness_nb.harness.arguments import policies_of
+from harness_nb.harness.arguments import functions_of, policies_of
 from harness_nb.harness.asynchronous import AsyncHarness
 from harness_nb.harness.display import Board, Displayed, show_to_reader, waiting
 from harness_nb.harness.loop_thread import loop_thread
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from harness_nb.credentials import CredentialProvider
     from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession
+    from harness_nb.orchestrator.functions import PolicyFunction
     from harness_nb.protocol.files import Policy
     from harness_nb.protocol.outcome import RunReport
     from harness_nb.protocol.plans import Plan
@@ -262,12 +263,14 @@ class Harness(Displayed):
         trust: bool = False,
         credentials: CredentialProvider | None = None,
         door: str = "python",
-        policies: Sequence[Policy] | None = None,
+        policies: Sequence[Policy | PolicyFunction] | None = None,
         judges: bool = True,
     ) -> Self:
         """Return the harness of this project, opened once per process."""
         root = Path(project).expanduser().resolve()
-        given = None if policies is None else policies_of(policies)
+        given: tuple[Policy | PolicyFunction, ...] | None = None
+        if policies is not None:
+            given = (*policies_of(policies), *functions_of(policies))
         with cls._opening:
             found = cls._opened.get(root)
             if found is not None and not found._served.done() and found._is_outlived():
@@ -283,7 +286,7 @@ class Harness(Displayed):
         if credentials is not None:
             found._twin.desk.use(credentials)
         if given is not None:
-            found._twin.answering.policies = given
+            found._twin.answering.use(given)
         if trust:
             found.trust()
         return found
@@ -564,17 +567,19 @@ class Harness(Displayed):
         max_parallel: int | None = None,
         params: Mapping[str, Any] | None = None,
         again: bool = False,
-        policies: Sequence[Policy] = (),
+        policies: Sequence[Policy | PolicyFunction] = (),
         detach: bool | None = None,
     ) -> Run:
         """Run the project's plans, or those named or given, and return a handle at once.
 
         A process of its own does the run, so it goes on when this kernel is busy, restarted or gone, and ``run()`` or
         ``current_run`` finds it again. ``detach=False``, or ``HARNESS_DETACH=0``, keeps it in this kernel, as checks
-        that are functions of this kernel and credentials of a provider of your own do by themselves: then it pauses
-        when the kernel goes, and the next ``run()`` goes on with it. ``again`` does plans again that are complete.
+        and policies that are functions of this kernel and credentials of a provider of your own do by themselves: then
+        it pauses when the kernel goes, and the next ``run()`` goes on with it. ``again`` does plans again that are
+        complete.
         ``policies`` answer before those of the harness and of ``config.yaml``; those without ``after`` leave it to
-        whoever is there.
+        whoever is there. One may be a function: it is given each question once, and returns its answer as
+        ``question.answer()`` takes it, or None to leave it to the others.
 
         Raises: UntrustedProjectError, SecondRunError, NoPlansError, UnknownPlanError, UnknownWorkerError,
         UnusableArgumentError, HolderFailedError.

@@ -14,7 +14,8 @@ import anyio.to_thread
 from harness_nb.errors import JournalBusyError, RunPausedError
 from harness_nb.harness.runs import project_of
 from harness_nb.orchestrator import answers
-from harness_nb.orchestrator.policies import rules_of_run
+from harness_nb.orchestrator.functions import TO_BE_ASKED
+from harness_nb.orchestrator.policies import prospect, rules_of_run
 from harness_nb.protocol.outcome import RunReport
 from harness_nb.sessions import Output, Quiet, ask_shim, read_output
 from harness_nb.views.questions import question_text
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from harness_nb.harness.asynchronous import AsyncHarness
     from harness_nb.harness.leading import Leading
-    from harness_nb.orchestrator.policies import Rules
+    from harness_nb.orchestrator.policies import Prospect, Rules
     from harness_nb.plans import Project
     from harness_nb.protocol.outcome import PlanOutcome
     from harness_nb.protocol.records import MessageRecord, RunRecord, SessionRecord
@@ -289,6 +290,12 @@ class AsyncRun:
     def rules(self) -> Rules:
         """Who answers what is asked here."""
         return rules_of_run(self.record.options, self.harness.store.config())
+
+    def prospect_of(self, question: MessageRecord) -> Prospect:
+        """Return what comes of a question of this run by itself."""
+        if self._leading is not None and self._leading.runner.functions.are_to_be_asked(question):
+            return TO_BE_ASKED
+        return prospect(question, self.rules)
 
     @property
     def changes(self) -> Changes:

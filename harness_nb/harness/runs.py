@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from harness_nb.orchestrator import Desk
+    from harness_nb.orchestrator.functions import PolicyFunction
     from harness_nb.protocol.files import Policy
     from harness_nb.protocol.records import RunRecord
     from harness_nb.sessions.host import SessionHost
@@ -39,7 +40,7 @@ def options_of(
     max_parallel: int | None,
     params: Mapping[str, Any] | None,
     again: bool,
-    policies: Sequence[Policy],
+    policies: Sequence[Policy | PolicyFunction],
     attended: bool | None = None,
     credentials_dir: str | None = None,
 ) -> RunOptions:
@@ -63,7 +64,15 @@ def options_of(
     )
 
 
-def prepare_run(host: SessionHost, desk: Desk, options: RunOptions, *, actor: str, door: str) -> Runner:
+def prepare_run(
+    host: SessionHost,
+    desk: Desk,
+    options: RunOptions,
+    functions: Sequence[PolicyFunction] = (),
+    *,
+    actor: str,
+    door: str,
+) -> Runner:
     """Take the project's lease and return what does the run: a new one, or the unfinished one that is meant.
 
     Raises: SecondRunError, NoPlansError, UnknownPlanError, UnknownWorkerError, UnreadableFileError.
@@ -72,7 +81,7 @@ def prepare_run(host: SessionHost, desk: Desk, options: RunOptions, *, actor: st
     take_lease(store, door)
     try:
         record, project = _enlist(store, options, detached=False, actor=actor, door=door)
-        return Runner(host, desk, project, store.runs.lead(record.id, door=door))
+        return Runner(host, desk, project, store.runs.lead(record.id, door=door), functions)
     except BaseException:
         release(store.layout.lease)
         raise

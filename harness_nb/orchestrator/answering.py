@@ -16,6 +16,7 @@ import anyio.to_thread
 
 from harness_nb.errors import AlreadyAnsweredError, HarnessError, QuestionExpiredError
 from harness_nb.orchestrator import answers
+from harness_nb.orchestrator.functions import FunctionPolicies
 from harness_nb.orchestrator.policies import Prospect, Rules, acts_alone, foreseen_of, prospect
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class PolicyAnswers:
     """Applies policies to open questions, the first match to each.
 
     ``rules`` are looked up each time, and ``mine`` says which sessions' questions they are for: without it, all.
+    ``functions`` are asked before them.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class PolicyAnswers:
         desk: Desk,
         rules: Callable[[], Rules],
         mine: Callable[[str], bool] = lambda _: True,
+        functions: Callable[[], FunctionPolicies] = FunctionPolicies,
     ) -> None:
         self._host = host
         self._store = host.store
         self._desk = desk
         self._rules = rules
         self._mine = mine
+        self._functions = functions
         self._told: set[tuple[str, int]] = set()
 
     async def serve(self) -> None:
@@ -77,11 +81,30 @@ class PolicyAnswers:
     def apply(self) -> float | None:
         """Answer what is due now, and return the seconds until the next is."""
         questions = [one for one in self._store.messages.pending() if self._mine(one.session_id)]
+        questions = [one for one in questions if not self._answer_by_function(one)]
         waits = [self._act(one, Rules()) for one in questions if one.foreseen is not None]
         new = [one for one in questions if one.foreseen is None]
         rules = self._rules() if new else Rules()  # only now: settings that cannot be read stop no deadline
         waits += [self._act(self._foresee(one, rules), rules) for one in new]
         return min((wait for wait in waits if wait is not None), default=None)
+
+    def _answer_by_function(self, question: MessageRecord) -> bool:
+        functions = self._functions()
+        if not functions.are_to_be_asked(question):
+            return False
+        try:
+            answer = functions.answer_to(question)
+            if answer is None:
+                self._store.ring()  # whoever waits for nobody in vain looks again at what comes of it
+                return False
+            self._desk.answer(question, answer, actor=POLICY, door=POLICY)
+        except (AlreadyAnsweredError, QuestionExpiredError):
+            return True
+        except Exception as error:  # a function is its writer's: whatever it raises leaves the question to others
+            reason = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+            self._say_once("policy_failed", question, reason=reason)
+            return False
+        return True
 
     def _foresee(self, question: MessageRecord, rules: Rules) -> MessageRecord:
         """Write down the deadline of a question that nobody wrote down yet, and return the question as it is then."""

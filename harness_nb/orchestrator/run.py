@@ -23,6 +23,7 @@ import anyio.to_thread
 from harness_nb.errors import HarnessError, JournalTroubleError, OutOfDescriptorsError, RunTakenOverError
 from harness_nb.orchestrator.answering import PolicyAnswers, failed_by_policy
 from harness_nb.orchestrator.attempts import next_attempt, task_message
+from harness_nb.orchestrator.functions import TO_BE_ASKED, FunctionPolicies
 from harness_nb.orchestrator.judging import Judge
 from harness_nb.orchestrator.notices import end_notice
 from harness_nb.orchestrator.notifying import Notifier, RunNotices
@@ -43,11 +44,12 @@ from harness_nb.sessions import Assignment, result_of
 from harness_nb.store.troubles import sentence_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from anyio.abc import TaskGroup
 
     from harness_nb.orchestrator.desk import Desk
+    from harness_nb.orchestrator.functions import PolicyFunction
     from harness_nb.orchestrator.policies import Rules
     from harness_nb.plans.project import Project
     from harness_nb.protocol.records import MessageRecord, RunRecord, RunState, SessionRecord
@@ -58,7 +60,14 @@ if TYPE_CHECKING:
 class Runner:
     """One run of a project's plans, from now until nothing more can be done; ``record`` is as its leader has it."""
 
-    def __init__(self, host: SessionHost, desk: Desk, project: Project, record: RunRecord) -> None:
+    def __init__(
+        self,
+        host: SessionHost,
+        desk: Desk,
+        project: Project,
+        record: RunRecord,
+        functions: Sequence[PolicyFunction] = (),
+    ) -> None:
         self.host = host
         self.store = host.store
         self.desk = desk
@@ -66,6 +75,7 @@ class Runner:
         self.record = record
         self.config = self.store.config()
         self.stopping = record.stopping
+        self.functions = FunctionPolicies(functions)
         self.plans: dict[str, PlanProgress] = {}
         self.phases: dict[str, Report] = {}
         self._gates: dict[str, Gate] = {}
@@ -102,6 +112,8 @@ class Runner:
         return report
 
     def _prospect_of(self, question: MessageRecord) -> Prospect:
+        if self.functions.are_to_be_asked(question):
+            return TO_BE_ASKED
         ahead = prospect(question, self._rules())
         return Prospect() if failed_by_policy(self.store, question, ahead) else ahead
 
@@ -115,7 +127,8 @@ class Runner:
                     progress.retry_at = anyio.current_time() + progress.pause
                 if progress.state == "running":
                     tasks.start_soon(self._carry, progress, self._see_through)
-            tasks.start_soon(PolicyAnswers(self.host, self.desk, self._rules, self.carries).serve)
+            by_policy = PolicyAnswers(self.host, self.desk, self._rules, self.carries, lambda: self.functions)
+            tasks.start_soon(by_policy.serve)
             await self._steer()
             tasks.cancel_scope.cancel()
         await self._publish()

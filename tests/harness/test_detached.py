@@ -163,6 +163,27 @@ def test_a_page_or_a_short_command_takes_nothing_over(root: Path, opened: Callab
     assert again.run().wait(timeout=LIMIT).passed
 
 
+def test_an_agent_that_orchestrates_takes_a_run_over_where_no_notebook_is_open(
+    root: Path, opened: Callable[..., Harness]
+) -> None:
+    write_plan(root, "01-01", waits("one"))
+    harness = opened(judges=False)
+    run = harness.run()
+    until(lambda: lines(root / "one-began"))
+    first = holder(harness)
+    with subprocess.Popen(
+        [sys.executable, "-m", "harness_nb.cli", "mcp", "--project", str(root)],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as server:  # fmt: skip
+        assert server.stdin is not None
+        os.kill(first, signal.SIGKILL)
+        until(lambda: run.record.generation == 2)
+        server.stdin.close()
+    (root / "go").touch()
+    assert run.wait(timeout=LIMIT).passed
+    assert lines(root / "one-began") == ["begun"]
+
+
 def test_one_that_stood_still_and_was_replaced_changes_nothing_any_more(harness: Harness, root: Path) -> None:
     """Its lock is taken from it as a network file system may do it: the file is another one."""
     write_plan(root, "01-01", waits("one"))
