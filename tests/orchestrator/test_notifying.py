@@ -17,7 +17,7 @@ from harness_nb.orchestrator import notifying
 from harness_nb.orchestrator.notices import Notice
 from harness_nb.orchestrator.notifying import INSTALL, deliver, name_of_address
 from harness_nb.protocol.files import NotifyAddress
-from tests.orchestrator.written_plans import configure, plan, until, write_plan
+from tests.orchestrator.written_plans import configure, end_everything, plan, until, write_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,6 +158,7 @@ def test_a_program_that_goes_since_nobody_answers_has_told_who_waits(
         waiting.wait(timeout=LIMIT)
     harness.close()
     assert [title.partition(" (")[2] for title in inbox.titles] == ["action)"]
+    end_everything(harness)
 
 
 @pytest.mark.row(11)
