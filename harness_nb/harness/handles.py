@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import threading
-from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
 
-from harness_nb.errors import JournalBusyError, RunPausedError
+from harness_nb.errors import JournalTroubleError, RunPausedError
 from harness_nb.harness.runs import project_of
 from harness_nb.orchestrator import answers
 from harness_nb.orchestrator.functions import TO_BE_ASKED
@@ -32,10 +31,6 @@ if TYPE_CHECKING:
     from harness_nb.protocol.records import MessageRecord, RunRecord, SessionRecord
     from harness_nb.sessions.host import Changes
     from harness_nb.views.picture import Plot
-
-
-JOURNAL_AGAIN = 0.5
-"""Seconds until the next try to write down what somebody did while another program had the journal locked."""
 
 
 class AsyncSession:
@@ -145,16 +140,10 @@ class AsyncSession:
                 actor=harness.actor, door=self._door, data=data,
             )  # fmt: skip
 
-        async def insist() -> None:
-            while True:
-                await anyio.sleep(JOURNAL_AGAIN)
-                with suppress(JournalBusyError):
-                    return await harness.announced(add)
-
         try:
             await harness.announced(add)
-        except JournalBusyError:  # it is done, and an error would have it done twice: so it is told later
-            await harness.keep(insist)
+        except JournalTroubleError:  # it is done, and an error would have it done twice: so it is told later
+            await harness.keep(partial(harness.host.insist, f"what was done with {self.id}", add))
 
     def __repr__(self) -> str:
         record = self.record

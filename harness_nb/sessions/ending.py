@@ -101,11 +101,11 @@ def _end(
         record = store.sessions.end(session.id, state=state, reason=reason, **changes)
         if record is not None:
             _say_what_is_missing(store, session.id, ended or {})
+            if not left:  # before others know of the end: they look into it
+                _leave_result(store, record, result, recoverable=_died(ended))
         if record is not None and found is not None:
             say_found(store, record, found)
     if record is not None:
-        if not left:
-            _leave_result(store, record, result, recoverable=_died(ended))
         store.questions.settle(session.id)
         store.ring()
     return record

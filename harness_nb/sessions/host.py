@@ -189,12 +189,7 @@ class SessionHost(Insisting):
         session = await anyio.to_thread.run_sync(self.store.sessions.get, session_id)
         if not session.live:
             return session
-        await anyio.to_thread.run_sync(
-            lambda: self.store.events.add(
-                "end_requested", session_id=session_id, run_id=session.run_id, plan_id=session.plan_id,
-                actor=actor, door=door, data={"by": by, "grace": grace},
-            )
-        )  # fmt: skip
+        await self._write_down_wish(session, {"by": by, "grace": grace}, actor=actor, door=door)
         if session.worker == "python" or session.died_at is not None:
             self.store.sessions.end(session_id, state="failed", reason=f"ended by {by}")
         else:
@@ -203,6 +198,23 @@ class SessionHost(Insisting):
         ended = await self._see_end(session_id, anyio.current_time() + grace + END_PATIENCE)
         await self.announce()
         return ended
+
+    async def _write_down_wish(
+        self, session: SessionRecord, how: dict[str, Any], *, actor: str | None, door: str | None
+    ) -> None:
+        """Write down who wants a session to end; where that cannot be now it is done later, and holds no end up."""
+
+        def add() -> None:
+            self.store.events.add(
+                "end_requested", session_id=session.id, run_id=session.run_id, plan_id=session.plan_id,
+                actor=actor, door=door, data=how,
+            )  # fmt: skip
+
+        try:
+            await anyio.to_thread.run_sync(add)
+        except HINDRANCES:
+            assert self._tasks is not None
+            self._tasks.start_soon(self.insist, f"the end of {session.id}", add)
 
     async def _see_end(self, session_id: str, until: float) -> SessionRecord:
         """Wait for the end of a session that was asked to end; whoever asked is told where that cannot be stored."""

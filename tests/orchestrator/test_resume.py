@@ -58,8 +58,8 @@ def test_a_session_that_ended_meanwhile_is_judged_and_not_done_again(opened: Ope
 
 @pytest.mark.row(9, 11)
 def test_retries_are_counted_across_processes(opened: Opened, root: Path) -> None:
-    """A failure in the life before counts, and the next attempt is told of it."""
-    configure(root, retryDelay=600)
+    """A failure in the life before counts, and the next attempt is told of it; what is left of the delay is kept."""
+    configure(root, retryDelay=4)
     write_plan(root, "01-01", "echo try >> tries; test $(wc -l < tries) -ge 2 || exit 75")
     harness = opened()
     harness.run()
