@@ -81,6 +81,7 @@ class SessionHost(Insisting):
         self.output = Changes()
         self.output_sizes: dict[str, int] = {}
         self._following: set[str] = set()
+        self._seen_alive: set[str] = set()
         self._told: dict[str, set[str]] = {}
         self._behind: set[str] = set()
         self._followed_changed = Changes()
@@ -103,8 +104,8 @@ class SessionHost(Insisting):
 
     @property
     def following(self) -> frozenset[str]:
-        """The sessions that this process follows."""
-        return frozenset(self._following)
+        """The sessions that this process follows and has seen alive."""
+        return frozenset(self._seen_alive)
 
     async def adopt(self, *, unwatched: bool = False) -> list[SessionRecord]:
         """Follow every living session that is not followed yet, and journal the end of those that are gone.
@@ -286,13 +287,17 @@ class SessionHost(Insisting):
             await anyio.sleep(GIVE_WAY)
 
     async def _follow(self, session_id: str, unwatched: bool) -> None:  # noqa: FBT001 — a task's arguments have no names
+        if not unwatched:
+            self._seen_alive.add(session_id)
         try:
             await self._settle(session_id)
             while (session := await self._look(session_id, unwatched=unwatched)).live:
                 unwatched = False
+                self._seen_alive.add(session_id)
                 await self._follow_once(session)
         finally:
             self._following.discard(session_id)
+            self._seen_alive.discard(session_id)
             self._told.pop(session_id, None)
             self._followed_changed.happened()
         self.changes.happened()
