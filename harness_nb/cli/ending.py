@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def end_session(folder: Path, name: str, *, grace: float) -> None:
     """End a session's processes, or a run, and say how it went; what has ended stays as it is.
 
-    Raises: SessionNotFoundError, RunNotFoundError, HolderFailedError.
+    Raises: SessionNotFoundError, UnknownRunError, HolderFailedError.
     """
     import anyio
 

@@ -191,13 +191,6 @@ class SecondRunError(HarnessError):
         )
 
 
-class RunNotFoundError(HarnessError):
-    """There is no such run."""
-
-    def __init__(self, run_id: str) -> None:
-        super().__init__(f"There is no run {run_id} in this project.")
-
-
 class RunTakenOverError(HarnessError):
     """Another process does this run now, so this one must not."""
 

@@ -24,7 +24,6 @@ from harness_nb.harness.arguments import (
     states_of,
 )
 from harness_nb.harness.detached import TakeOver, is_detached
-from harness_nb.harness.exporting import export
 from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession, _patience, only
 from harness_nb.harness.leading import Leading
 from harness_nb.harness.lone_notices import LoneNotices
@@ -528,6 +527,8 @@ class AsyncHarness:
 
         Raises: FileInTheWayError where there is something already, UnknownRunError, UnwritableFolderError.
         """
+        from harness_nb.harness.exporting import export  # what it takes is not for every import
+
         target = Path(folder)
 
         def write() -> Path:

@@ -82,6 +82,7 @@ class TakeOver:
         self._changes = changes
         self._tries = 0
         self._calm = 0
+        self._awaited = 0
         self._awaited_until = 0.0
 
     async def serve(self) -> None:
@@ -92,10 +93,19 @@ class TakeOver:
                 record = await anyio.to_thread.run_sync(self._unfinished)
                 if record is not None:
                     await anyio.to_thread.run_sync(self._see_to, record)
+                    await self._while_held()
             except (JournalTroubleError, OSError):
                 record = None
             if record is None:
                 await changed.wait()
+            await anyio.sleep(LOOK)
+
+    async def _while_held(self) -> None:
+        """Let time pass while somebody does the run: that is asked of its lock alone, which costs next to nothing."""
+        for _ in range(SETTLED_LOOKS):
+            if not is_held(self._store.layout.lease):
+                return
+            self._calm += 1
             await anyio.sleep(LOOK)
 
     def start(self, record: RunRecord) -> None:
@@ -109,6 +119,7 @@ class TakeOver:
 
     def _try(self, record: RunRecord) -> None:
         self._tries += 1
+        self._awaited = record.generation + 1
         self._awaited_until = time.monotonic() + FIRST_PAUSE * 2 ** (self._tries - 1)
         start_holder(self._store, record.id)
 
@@ -119,11 +130,10 @@ class TakeOver:
     def _see_to(self, record: RunRecord) -> None:
         """Start a holder where there is none, and none that was started is still about to be."""
         if is_held(self._store.layout.lease):
-            self._calm, self._awaited_until = self._calm + 1, 0.0
             self._tries = 0 if self._calm > SETTLED_LOOKS else self._tries
             return
         self._calm = 0
-        if time.monotonic() < self._awaited_until:
+        if record.generation < self._awaited and time.monotonic() < self._awaited_until:
             return
         if self._tries >= MOST_TRIES:
             self._pause(record, f"its process ended {MOST_TRIES} times, see {self._store.layout.holder_log}.")

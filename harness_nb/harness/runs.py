@@ -119,7 +119,7 @@ def join_run(store: Store, options: RunOptions, *, actor: str, door: str) -> Run
 def take_up_run(host: SessionHost, desk: Desk, run_id: str, *, door: str) -> Runner | None:
     """Take the project's lease and return what does a run; None where another process is at it, or it has ended.
 
-    Raises: RunNotFoundError, NoPlansError, UnreadableFileError.
+    Raises: UnknownRunError, NoPlansError, UnreadableFileError.
     """
     store = host.store
     if not acquire(store.layout.lease, _note(store, door)):

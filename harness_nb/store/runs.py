@@ -11,7 +11,7 @@ import json
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.errors import RunNotFoundError, RunTakenOverError
+from harness_nb.errors import RunTakenOverError, UnknownRunError
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.outcome import PlanOutcome
 from harness_nb.protocol.records import RunRecord
@@ -73,7 +73,7 @@ class Runs:
     def lead(self, run_id: str, *, door: str | None = None) -> RunRecord:
         """Become the one that does a run; whoever did before changes nothing from now on.
 
-        Raises: RunNotFoundError.
+        Raises: UnknownRunError.
         """
         with self._journal.write():
             record = self._update(run_id, generation=self.get(run_id).generation + 1, trouble=None)
@@ -108,7 +108,7 @@ class Runs:
     def ask_to_stop(self, run_id: str, *, actor: str, door: str) -> RunRecord:
         """Ask whoever does a run, now or later, to bring it to its end.
 
-        Raises: RunNotFoundError.
+        Raises: UnknownRunError.
         """
         with self._journal.write():
             record = self.get(run_id)
@@ -163,11 +163,11 @@ class Runs:
     def get(self, run_id: str) -> RunRecord:
         """Return a run.
 
-        Raises: RunNotFoundError.
+        Raises: UnknownRunError.
         """
         found = self._select("WHERE id = ?", run_id)
         if not found:
-            raise RunNotFoundError(run_id)
+            raise UnknownRunError(run_id, [one.id for one in self.select()])
         return found[0]
 
     def plans(self, run_id: str, since: int = 0) -> tuple[int, list[tuple[PlanOutcome, bool]]]:
