@@ -107,8 +107,6 @@ def _lead(store: Store, state: ProjectState) -> Iterator[Text]:
         note = state.holder
         yield Text(f"● run {state.run_id or ''} goes on in process {note.get('pid')} ({note.get('door')}, "
                    f"since {note.get('since')})", style=STYLES["running"])  # fmt: skip
-    elif state.run_id is not None:
-        yield Text(f"○ run {state.run_id} was left unfinished; `harness-nb run` goes on with it")
     if not is_trusted(store.layout.root):
         yield Text("○ not trusted yet: its commands run after `harness-nb trust`", style="dim")
 

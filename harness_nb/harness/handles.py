@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
-from harness_nb.errors import JournalTroubleError, RunPausedError
+from harness_nb.errors import JournalTroubleError, NoPlansError, RunPausedError, UnknownPlanError
 from harness_nb.harness.runs import project_of
+from harness_nb.harness.state import open_project
 from harness_nb.orchestrator import answers
 from harness_nb.orchestrator.functions import TO_BE_ASKED
 from harness_nb.orchestrator.policies import prospect, rules_of_run
@@ -273,7 +274,11 @@ class AsyncRun:
     @cached_property
     def project(self) -> Project:
         """The plans as they were when this handle first read them, and their graph."""
-        return project_of(self.harness.store, self._record.options)
+        store = self.harness.store
+        try:
+            return project_of(store, self._record.options)
+        except (NoPlansError, UnknownPlanError):  # they were deleted since: the run is shown all the same
+            return open_project(store)
 
     @property
     def rules(self) -> Rules:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness_nb.errors import HarnessError
 from harness_nb.protocol.shown import one_line
+from harness_nb.store.locks import is_held
 from harness_nb.views.questions import name_of
 from harness_nb.views.snapshot import LOSSES, news_text
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from harness_nb.store import Store
 
 PUBLISHING = ("publishing_failed", "published")
+GOES_ON = "h.run(), or `harness-nb run`, goes on with it."
 
 
 def troubles_of(
@@ -38,6 +40,7 @@ def troubles_of(
 
 
 def _journaled(store: Store, mine: Callable[[SessionRecord], bool] | None, kinds: Collection[str]) -> Iterator[str]:
+    yield from _paused(store)
     failed = [event for kind in PUBLISHING for event in store.events.select(kind=kind)]
     newest = max(failed, key=lambda event: event.seq, default=None)
     if newest is not None and newest.kind == PUBLISHING[0] and _is_of_now(store, newest):
@@ -54,6 +57,17 @@ def _journaled(store: Store, mine: Callable[[SessionRecord], bool] | None, kinds
         session = store.sessions.get(str(event.session_id))
         if chosen(session) and (session.live or event.kind != "file_rejected"):
             yield news_text(event, "", worker=name_of(session)).removeprefix("! ")
+
+
+def _paused(store: Store) -> Iterator[str]:
+    """Say of a run that has not ended why nobody does it; one whose process died is given another one at once."""
+    run = store.runs.unfinished()
+    if run is None or is_held(store.layout.lease):
+        return
+    if run.trouble is not None:
+        yield f"Run {run.id} is paused: {run.trouble} {GOES_ON}"
+    elif not run.detached:
+        yield f"Run {run.id} is paused: the process that did it has gone. {GOES_ON}"
 
 
 def _is_of_now(store: Store, event: EventRecord) -> bool:

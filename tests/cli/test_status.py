@@ -74,7 +74,7 @@ def test_status_notices_that_a_session_died_while_nobody_looked(
     os.kill(shim["pid"], signal.SIGKILL)
 
     shown = shell("status", "p").out
-    assert "was left unfinished; `harness-nb run` goes on with it" in shown
+    assert "is paused: the process that did it has gone. h.run(), or `harness-nb run`, goes on with it." in shown
     assert "? 01-01" in shown, "it is asked all the same: whoever goes on finds the answer"
     late = shell("respond", asked, "--option", "red", "--project", "p")
     assert late.code == 0, "it is kept for the worker that goes on"

@@ -16,6 +16,7 @@ from harness_nb import ACCEPT_ALL, CredentialProvider, Harness
 from harness_nb.errors import RunPausedError, SecondRunError, UnusableArgumentError
 from harness_nb.store.locks import is_held, note_of
 from harness_nb.verification.registry import REGISTERED, Outcome, RegisteredCheck
+from harness_nb.views.troubles import troubles_of
 from tests.orchestrator.written_plans import configure, plan, states, until, write_plan
 
 if TYPE_CHECKING:
@@ -225,6 +226,10 @@ def test_a_run_that_lost_its_kernel_can_be_stopped_elsewhere(root: Path, opened:
     harness.close()
     again = opened()
     assert again.current_run is None, "nobody does it: it is paused"
+    [sentence] = troubles_of(again._twin.store)
+    assert sentence.endswith(
+        "is paused: the process that did it has gone. h.run(), or `harness-nb run`, goes on with it."
+    )
     assert again.run().stop().state == "stopped"
 
 
@@ -264,6 +269,8 @@ def test_what_keeps_a_run_from_going_on_is_said(harness: Harness, root: Path) ->
     os.kill(holder(harness), signal.SIGKILL)
     with pytest.raises(RunPausedError, match=r"is paused: .*no plans.* run\(\) goes on with it"):
         run.wait(timeout=LIMIT)
+    assert f"Run {run.id} is paused: " in str(troubles_of(harness._twin.store))
+    assert f"Run {run.id} is paused: " in harness.board._repr_html_()
     write_plan(root, "01-01", waits("one"))
     (root / "go").touch()
     assert harness.run().wait(timeout=LIMIT).passed
