@@ -52,6 +52,8 @@ def conclude(store: Store, session_id: str, *, unwatched: bool = False) -> Sessi
     ended = ended or _exit(folder)  # its shim may have written that and gone between the two looks
     if ended is None:
         end_orphan(folder, unless=lambda: _may_live(store, session))
+        if _may_live(store, session):  # somebody has started it again meanwhile, or it was only just coming
+            return None
     store.questions.settle(session_id)
     result = _last_result(store, session_id, folder)
     if _may_be_resumed(store, session, ended, result):

@@ -45,12 +45,14 @@ def proof_of(store: Store, session: SessionRecord) -> Proof:
     """Look whether a session's shim lives, or is about to: its launcher is at it, or has only just gone."""
     folder = store.layout.session(session.id)
     try:
+        # first, since a shim takes its lock before it writes this: one that is just coming must not look like one gone
+        there = folder.shim.exists()
         if is_alive(store, session.id):
             return Proof(goes_on=True)
         if elsewhere := _where_else(folder, session):
             return Proof(goes_on=False, doubt=elsewhere)
         # with its folder deleted nothing would ever tell a launch from an end
-        launching = folder.path.is_dir() and not folder.shim.exists() and _is_being_launched(store, session)
+        launching = folder.path.is_dir() and not there and _is_being_launched(store, session)
         return Proof(goes_on=launching)
     except UnreadableFileError as error:  # there is no lock, and what says where it listens is of no use
         return Proof(goes_on=False, doubt=str(error))

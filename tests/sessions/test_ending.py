@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness_nb.protocol.records import SessionRecord
-from harness_nb.sessions import conclude, proof, result_of
+from harness_nb.sessions import conclude, ending, proof, result_of
 from harness_nb.sessions.starting import this_process
 from harness_nb.store import Store
 from harness_nb.store.locks import acquire, release
@@ -253,3 +253,29 @@ def test_a_failure_that_a_worker_told_by_message_is_how_it_ended(
     assert result is not None
     assert (result.success, result.error, result.recoverable) == (False, reason, recoverable)
     assert result.suggestion == suggestion
+
+
+@pytest.mark.row(11)
+def test_a_shim_that_appears_between_two_looks_is_not_taken_for_one_that_died(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lock is asked just before it takes it, and its file is there just afterwards."""
+    session(store, created_at=NOW - timedelta(minutes=5), launcher=this_process(), resumable=True)
+    folder = store.layout.session("s1")
+
+    def asked_too_early(*_: object) -> bool:
+        folder.shim.write_text(json.dumps({"pid": 1}))
+        return False
+
+    monkeypatch.setattr(proof, "is_alive", asked_too_early)
+    assert conclude(store, "s1") is None
+    assert store.sessions.get("s1").died_at is None
+
+
+@pytest.mark.row(11)
+def test_a_session_that_lives_at_the_second_look_is_left_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    session(store, resumable=True)
+    looks = iter([proof.Proof(goes_on=False), proof.Proof(goes_on=True)])
+    monkeypatch.setattr(ending, "proof_of", lambda *_: next(looks))
+    assert conclude(store, "s1") is None
+    assert (store.sessions.get("s1").state, store.sessions.get("s1").died_at) == ("running", None)
