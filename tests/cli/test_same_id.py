@@ -13,7 +13,7 @@ import pytest
 from harness_nb import Harness, Policy
 from harness_nb.harness.answering import Answering
 from harness_nb.orchestrator import Desk
-from harness_nb.orchestrator.policies import Rules
+from harness_nb.orchestrator.policies import Rules, prospect
 from harness_nb.protocol.outcome import RunReport
 from harness_nb.store import Store
 from harness_nb.views.snapshot import Observer
@@ -136,8 +136,9 @@ def test_a_policy_that_cannot_answer_is_told_of_each(
 def test_what_one_policy_left_to_a_person_leaves_the_other_question_alone(two: list[str], tmp_path: Path) -> None:
     with closing(Store(tmp_path / "p")) as store:
         report = RunReport(run_id="r", state="running", passed=False)
+        rules = Rules((Policy(do="approve"),))
         run: Any = SimpleNamespace(
-            report=report, rules=Rules((Policy(do="approve"),)), ended=False, carries=lambda _: True
+            report=report, prospect_of=lambda one: prospect(one, rules), ended=False, carries=lambda _: True
         )
         host: Any = SimpleNamespace(store=store)
         answering = Answering(host, Desk(store), lambda: run, policies=(), told=None)

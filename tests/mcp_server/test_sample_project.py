@@ -14,6 +14,7 @@ from harness_nb.sample import prepare_sample
 from harness_nb.store import Store
 from tests.leaks import files_that_hold
 from tests.mcp_server.orchestrating import Orchestrator, end_everything, tools_of
+from tests.orchestrator.written_plans import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,8 +51,9 @@ def proven(sample: Path, state: dict[str, Any], orchestrator: Orchestrator) -> N
     for plan in PLANS:
         [file] = sample.glob(f"planning/plans/*/{plan}-*-SUMMARY.md")
         assert "Status: VERIFIED" in file.read_text()
-    graph = json.loads((sample / ".orchestration" / "dependency-graph.json").read_text())
-    assert sorted(graph["completed"]) == PLANS
+    file = sample / ".orchestration" / "dependency-graph.json"  # written once the verdict is in the journal
+    until(lambda: sorted(json.loads(file.read_text())["completed"]) == PLANS)
+    graph = json.loads(file.read_text())
     assert graph["available"] == graph["running"] == graph["blocked"] == []
     assert (sample / "site" / "index.html").is_file()
     assert files_that_hold(sample, TOKEN.encode()) == [sample / "credentials" / "weather-demo.env"]
