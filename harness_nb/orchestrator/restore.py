@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from harness_nb.orchestrator.progress import PlanProgress
 from harness_nb.protocol.report import Report
-from harness_nb.sessions import DRIVERS, driver_named, is_alive, result_of
-from harness_nb.sessions.findings import say_found
+from harness_nb.sessions import DRIVERS, driver_named, result_of
+from harness_nb.sessions.proof import is_fresh, is_to_come
+from harness_nb.sessions.starting import NEVER_STARTED, give_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,13 +23,7 @@ if TYPE_CHECKING:
 
 PHASE_CHECKED = "phase_checked"
 """The event that says what a phase's own checks found."""
-
-
-NEVER_STARTED = "the process that was starting it died before it could"
-"""Why such a session failed; it did nothing, so it counts as no attempt."""
-
-LAUNCH_PATIENCE = 5.0
-"""Seconds that a shim whose starter died is given to appear; it takes tens of milliseconds."""
+LOOK_AGAIN = 0.02
 
 
 def restore(store: Store, project: Project, record: RunRecord, config: Config) -> dict[str, PlanProgress]:
@@ -75,24 +70,20 @@ def words_along(store: Store, earlier: Sequence[SessionRecord], prompt: str | No
 
 
 def await_launches(store: Store, run_id: str) -> None:
-    """Wait for the sessions that a dead process was just starting, and give up those that never come.
+    """Wait for the sessions that another process was just starting, and give up those that do not come in time.
 
-    Only for whoever holds the lease: nobody else starts sessions of this run any more.
+    Only for whoever holds the lease: nobody else starts sessions of this run any more, and who tries is too late.
     """
-    limit = time.monotonic() + LAUNCH_PATIENCE
-    while starting := [one for one in store.sessions.select(run_id=run_id, live=True) if _is_nowhere(store, one)]:
-        if time.monotonic() >= limit:
-            for one in starting:
-                if (ended := store.sessions.end(one.id, state="failed", reason=NEVER_STARTED)) is not None:
-                    say_found(store, ended, "died")
-            return
-        time.sleep(0.02)
+    while coming := [one for one in store.sessions.select(run_id=run_id, live=True) if _is_to_come(store, one)]:
+        for one in coming:
+            if not is_fresh(store, one):
+                give_up(store, one)
+        time.sleep(LOOK_AGAIN)
 
 
-def _is_nowhere(store: Store, session: SessionRecord) -> bool:
+def _is_to_come(store: Store, session: SessionRecord) -> bool:
     try:
-        absent = session.state == "initializing" and not store.layout.session(session.id).shim.exists()
-        return absent and not is_alive(store, session.id)
+        return session.worker != "python" and is_to_come(store, session)
     except OSError:  # nothing can be proved of it
         return False
 

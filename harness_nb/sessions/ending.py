@@ -17,7 +17,7 @@ from harness_nb.errors import UnreadableFileError
 from harness_nb.protocol.files import SessionResult
 from harness_nb.sessions.findings import DIED, say_doubt, say_found
 from harness_nb.sessions.orphans import end_orphan
-from harness_nb.sessions.proof import proof_of
+from harness_nb.sessions.proof import proof_of, rule_out
 from harness_nb.sessions.starting import can_be_resumed
 from harness_nb.store.atomic import read_json, read_model, write_model
 
@@ -51,8 +51,10 @@ def conclude(store: Store, session_id: str, *, unwatched: bool = False) -> Sessi
             return None
     ended = ended or _exit(folder)  # its shim may have written that and gone between the two looks
     if ended is None:
+        if not rule_out(store, session):
+            return None
         end_orphan(folder, unless=lambda: _may_live(store, session))
-        if _may_live(store, session):  # somebody has started it again meanwhile, or it was only just coming
+        if _may_live(store, session):  # somebody has started it again meanwhile
             return None
     store.questions.settle(session_id)
     result = _last_result(store, session_id, folder)
@@ -166,7 +168,7 @@ def _wait_to_be_resumed(store: Store, session: SessionRecord, ended: dict[str, A
     with store.journal.write():
         now = store.sessions.get(session.id)
         if now.live and now.died_at is None and now.lives == session.lives:
-            store.sessions.update(session.id, DIED, died_at=store.clock(), reason=reason)
+            store.sessions.update(session.id, DIED, died_at=store.clock(), launcher=None, reason=reason)
     store.ring()
     return None
 

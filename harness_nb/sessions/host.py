@@ -19,7 +19,7 @@ from harness_nb.sessions.channel import ask_shim, watch_shim
 from harness_nb.sessions.ending import conclude, settle, tell_losses
 from harness_nb.sessions.insisting import HINDRANCES, Insisting
 from harness_nb.sessions.proof import proof_of
-from harness_nb.sessions.starting import NeverStarted, start, start_again, this_process
+from harness_nb.sessions.starting import NeverStarted, confirm, start, start_again, this_process
 from harness_nb.store import Bell
 from harness_nb.store.locks import acquire, held_here, release
 
@@ -294,6 +294,8 @@ class SessionHost(Insisting):
             while (session := await self._look(session_id, unwatched=unwatched)).live:
                 unwatched = False
                 self._seen_alive.add(session_id)
+                if await self.insist(f"the start of {session_id}", partial(confirm, self.store, session)):
+                    await self.announce()
                 await self._follow_once(session)
         finally:
             self._following.discard(session_id)

@@ -33,7 +33,8 @@ class Launch:
     """What to start and where; ``credentials`` reach the shim by pipe and are masked in the output.
 
     ``rows`` and ``cols`` are the terminal's size in characters, ``limit`` the bytes of output that are kept, about.
-    Without a ``terminal`` the worker reads and writes pipes, and its output is kept as it wrote it.
+    Without a ``terminal`` the worker reads and writes pipes, and its output is kept as it wrote it. ``life`` counts the
+    processes of a session: one that was ruled out before it was there ends at once (see ``proof``).
     """
 
     argv: tuple[str, ...]
@@ -44,6 +45,7 @@ class Launch:
     cols: int = 120
     limit: int | None = None
     terminal: bool = True
+    life: int = 1
 
 
 def launch(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]:
@@ -80,7 +82,14 @@ def _said_by_shim(orders: bytes) -> tuple[bytes, bytes]:
         return process.communicate(orders, START_TIMEOUT)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.communicate()
+        process.wait()
+        for pipe in (
+            process.stdin,
+            process.stdout,
+            process.stderr,
+        ):  # the shim has detached itself with them
+            if pipe is not None:
+                pipe.close()
         raise
 
 
@@ -97,6 +106,7 @@ def orders_for(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]
         "cols": order.cols,
         "limit": order.limit,
         "terminal": order.terminal,
+        "life": order.life,
         "log": os.fspath(folder.output),
         "exit": os.fspath(folder.exit),
         "info": os.fspath(folder.shim),

@@ -4,10 +4,15 @@ Proof of life is the lock that a shim holds: the system gives it back with the p
 other process can be taken for it. The number, start and boot that the shim wrote down only serve to find it. Where the
 lock cannot be asked, or was held on another machine, nothing is proved, and then nothing may be done: such a session is
 neither ended nor started again.
+
+A session whose process is not there yet is the hard case: whoever starts it may be slow, stand still or be dead. To
+wait for long enough proves nothing, so before it is given up its process is *ruled out*: the number of its life is
+written into the file of the lock, by whoever gets hold of that. A shim looks there as soon as the lock is its own.
 """
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness_nb.errors import UnreadableFileError
@@ -15,14 +20,15 @@ from harness_nb.sessions.channel import is_listening
 from harness_nb.sessions.orphans import runs
 from harness_nb.sessions.shim.tree import boot_id, host_id
 from harness_nb.store.atomic import read_json
-from harness_nb.store.locks import is_held
+from harness_nb.store.locks import is_held, leave_note
 
 if TYPE_CHECKING:
     from harness_nb.protocol.records import SessionRecord
     from harness_nb.store import SessionFolder, Store
 
-LAUNCH_PATIENCE = 5.0
-"""Seconds that a shim whose launcher died is given to appear; it takes tens of milliseconds."""
+LAUNCH_PATIENCE = 2.0
+"""Seconds that a shim whose launcher is gone is given to appear; it takes tens of milliseconds."""
+NOWHERE_TO_LOCK = (errno.ENOENT, errno.ENOTDIR, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class Proof(NamedTuple):
@@ -51,9 +57,7 @@ def proof_of(store: Store, session: SessionRecord) -> Proof:
             return Proof(goes_on=True)
         if elsewhere := _where_else(folder, session):
             return Proof(goes_on=False, doubt=elsewhere)
-        # with its folder deleted nothing would ever tell a launch from an end
-        launching = folder.path.is_dir() and not there and _is_being_launched(store, session)
-        return Proof(goes_on=launching)
+        return Proof(goes_on=not there and _is_awaited(store, session) and _has_launcher(store, session))
     except UnreadableFileError as error:  # there is no lock, and what says where it listens is of no use
         return Proof(goes_on=False, doubt=str(error))
     except OSError as error:
@@ -61,12 +65,42 @@ def proof_of(store: Store, session: SessionRecord) -> Proof:
         return Proof(goes_on=False, doubt=f"its lock cannot be asked: {error.strerror or error}{where}")
 
 
-def _is_being_launched(store: Store, session: SessionRecord) -> bool:
-    launching = session.launcher is not None or session.state == "initializing"
-    if not launching or not store.layout.session(session.id).path.is_dir():  # its folder was there before any shim
-        return False
+def is_to_come(store: Store, session: SessionRecord) -> bool:
+    """Say whether a session's process was wanted and has not been there, whoever wanted it and however long ago.
+
+    Raises: OSError, where the lock cannot be asked.
+    """
+    there = store.layout.session(session.id).shim.exists()
+    return not there and _is_awaited(store, session) and not is_alive(store, session.id)
+
+
+def rule_out(store: Store, session: SessionRecord) -> bool:
+    """See to it that no process can come for this life of a session any more; false where one is there.
+
+    Raises: OSError, where that cannot be written down.
+    """
+    try:
+        return leave_note(store.layout.session(session.id).lock, {"ruledOut": session.lives})
+    except OSError as error:
+        if error.errno in NOWHERE_TO_LOCK:  # where this process finds no lock to take, no shim finds one
+            return True
+        raise
+
+
+def _is_awaited(store: Store, session: SessionRecord) -> bool:
+    wanted = session.died_at is None and (session.launcher is not None or session.state == "initializing")
+    # with its folder deleted, which was there before any shim, nothing would ever tell a launch from an end
+    return wanted and store.layout.session(session.id).path.is_dir()
+
+
+def is_fresh(store: Store, session: SessionRecord) -> bool:
+    """Say whether a session's process was wanted so lately that it may still come."""
     since = (store.clock() - (session.launched_at or session.created_at)).total_seconds()
-    if abs(since) < LAUNCH_PATIENCE:
+    return abs(since) < LAUNCH_PATIENCE
+
+
+def _has_launcher(store: Store, session: SessionRecord) -> bool:
+    if is_fresh(store, session):
         return True
     return session.worker != "python" and session.launcher is not None and runs(session.launcher)
 

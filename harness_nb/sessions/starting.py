@@ -7,16 +7,21 @@ log goes on too, and so do its open questions, but credentials were in its shim'
 from __future__ import annotations
 
 import os
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.errors import HarnessError, NotResumableError, ShimFailedError
+from harness_nb.errors import HarnessError, NotResumableError, ShimFailedError, UnreadableFileError
 from harness_nb.protocol.files import Config
+from harness_nb.sessions.channel import ask_shim
 from harness_nb.sessions.drivers import DRIVERS, Assignment, driver_named
 from harness_nb.sessions.findings import say_found
 from harness_nb.sessions.launch import Launch, launch
+from harness_nb.sessions.orphans import runs
+from harness_nb.sessions.proof import is_alive, is_fresh, rule_out
 from harness_nb.sessions.shim.masker import Masker
 from harness_nb.sessions.shim.tree import boot_id, host_id, start_time
-from harness_nb.store.atomic import read_model, write_model
+from harness_nb.store.atomic import read_json, read_model, write_model
 from harness_nb.store.patience import patiently
 from harness_nb.store.tokens import make_token
 from harness_nb.store.troubles import sentence_of
@@ -28,8 +33,13 @@ if TYPE_CHECKING:
     from harness_nb.store import Store
 
 MEGABYTE = 1_000_000
+NEVER_STARTED = "the process that was starting it died or was replaced before it could"
+"""Why such a session failed; it did nothing, so it counts as no attempt."""
 JOURNAL_PATIENCE = 60.0
 """Seconds that a session which is in the journal waits for that, before it counts as never started."""
+FILE_PATIENCE = 2.0
+"""Seconds in which a shim that has its lock writes down who it is; it takes tens of milliseconds."""
+LOOK_AGAIN = 0.02
 
 
 class NeverStarted(Exception):  # noqa: N818 — what became of a session, told to the host alone
@@ -74,6 +84,7 @@ def start(
         credentials,
         limit=output_limit(store),
         terminal=what.terminal,
+        life=session.lives,
     )
     try:
         write_model(folder.assignment, known, durable=False)  # a machine that stops ends its reader too
@@ -82,10 +93,56 @@ def start(
         make_token(folder.token)
         info = launch(store.layout, session.id, order)
     except (HarnessError, OSError) as error:
+        if isinstance(error, ShimFailedError):
+            _see_off(store, session)
         said = sentence_of(error)
         why = error if isinstance(error, HarnessError) else ShimFailedError(session.id, said)
         raise NeverStarted(why, masker.mask(said)) from None
     return patiently(lambda: _started(store, session.id, info), JOURNAL_PATIENCE)
+
+
+def _see_off(store: Store, session: SessionRecord) -> None:
+    """Keep a process that was too slow for its launcher from beginning, or end it where it just began."""
+    if not rule_out(store, session):
+        with suppress(ShimFailedError):
+            ask_shim(store.layout.session(session.id), do="stop", by="its launcher", grace=0)
+
+
+def confirm(store: Store, session: SessionRecord) -> bool:
+    """Journal that a session's process is there where its launcher cannot any more; false where nothing is to be done.
+
+    Raises: OSError, JournalTroubleError.
+    """
+    if session.worker == "python" or session.died_at is not None or session.launcher is None:
+        return False
+    if is_fresh(store, session) and runs(session.launcher):
+        return False
+    until = time.monotonic() + FILE_PATIENCE
+    while time.monotonic() < until:
+        with suppress(FileNotFoundError, UnreadableFileError):
+            _started(store, session.id, read_json(store.layout.session(session.id).shim))
+            return True
+        if not is_alive(store, session.id):
+            return False
+        time.sleep(LOOK_AGAIN)
+    return False
+
+
+def give_up(store: Store, session: SessionRecord) -> None:
+    """Give up a life of a session whose launcher has gone or was replaced, unless its process has come after all.
+
+    A first one has never started and counts for nothing; after that the session has died once more.
+    """
+    if not rule_out(store, session):
+        return
+    with store.journal.write():
+        now = store.sessions.get(session.id)
+        if not now.live or now.lives != session.lives:
+            return
+        if now.lives > 1:
+            store.sessions.update(now.id, "session_given_up", launcher=None)
+        elif (ended := store.sessions.end(now.id, state="failed", reason=NEVER_STARTED)) is not None:
+            say_found(store, ended, "died")
 
 
 def output_limit(store: Store) -> int | None:
@@ -115,6 +172,8 @@ def start_again(store: Store, session_id: str) -> SessionRecord:
     try:
         return _started(store, session_id, launch(store.layout, session_id, _order_to_resume(store, session)))
     except (HarnessError, OSError) as error:
+        if isinstance(error, ShimFailedError):
+            _see_off(store, session)
         reason = f"it died and could not be resumed: {error}"
         with store.journal.write():
             failed = store.sessions.end(session_id, state="failed", reason=reason)
@@ -136,7 +195,9 @@ def _order_to_resume(store: Store, session: SessionRecord) -> Launch:
         raise NotResumableError(session.id, session.worker)
     make_token(folder.token)
     cwd = store.layout.root / session.working_dir
-    return Launch(what.argv, cwd, what.env, limit=output_limit(store), terminal=what.terminal)
+    return Launch(
+        what.argv, cwd, what.env, limit=output_limit(store), terminal=what.terminal, life=session.lives
+    )  # fmt: skip
 
 
 def can_be_resumed(store: Store, session: SessionRecord) -> bool:
@@ -157,6 +218,8 @@ def this_process() -> dict[str, Any]:
 def _started(store: Store, session_id: str, info: Mapping[str, Any]) -> SessionRecord:
     with store.journal.write():
         session = store.sessions.get(session_id)
+        if session.launcher is None:  # another process has seen it start
+            return session
         changes: dict[str, Any] = {"started_at": session.started_at or store.clock(), "launcher": None}
         if info.get("unmasked"):
             store.events.add("mask_refused", session_id=session_id, data={"names": info["unmasked"]})

@@ -27,21 +27,25 @@ _guard = threading.RLock()
 def acquire(path: Path, note: dict[str, Any] | None = None) -> bool:
     """Take the lock, unless somebody has it; ``note`` is written into the file for those who come later."""
     with _guard:
-        key = os.path.realpath(path)
-        if key in _held:
+        descriptor = _locked(path)
+        if descriptor is None:
             return False
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(descriptor)
-            if error.errno in (errno.EACCES, errno.EAGAIN):
-                return False
-            raise
-        _held[key] = descriptor
+        _held[os.path.realpath(path)] = descriptor
         if note is not None:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(note).encode(), 0)
+            _write_note(descriptor, note)
+        return True
+
+
+def leave_note(path: Path, note: dict[str, Any]) -> bool:
+    """Write down something for whoever takes the lock next, unless somebody has it already: then false, and nothing."""
+    with _guard:
+        descriptor = _locked(path)
+        if descriptor is None:
+            return False
+        try:
+            _write_note(descriptor, note)
+        finally:
+            os.close(descriptor)
         return True
 
 
@@ -82,6 +86,26 @@ def note_of(path: Path) -> dict[str, Any]:
         except (OSError, ValueError):
             return {}
     return content if isinstance(content, dict) else {}
+
+
+def _locked(path: Path) -> int | None:
+    """Open the file with its lock taken; None where this process or another one has it."""
+    if held_here(path):
+        return None
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            return None
+        raise
+    return descriptor
+
+
+def _write_note(descriptor: int, note: dict[str, Any]) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(note).encode(), 0)
 
 
 def _is_locked(descriptor: int) -> bool:

@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 from harness_nb import Harness
-from harness_nb.orchestrator.restore import NEVER_STARTED
 from harness_nb.protocol.messages import QUESTIONS
+from harness_nb.sessions.starting import NEVER_STARTED
 from harness_nb.store import Store
 from tests.orchestrator.written_plans import end_everything
 

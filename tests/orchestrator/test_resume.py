@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness_nb import Harness
-from harness_nb.orchestrator import restore
 from harness_nb.protocol.records import RunOptions, SessionRecord
+from harness_nb.sessions import proof
+from harness_nb.sessions.starting import NEVER_STARTED
 from tests.orchestrator.written_plans import configure, states, until, write_plan
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def test_a_session_whose_starter_died_before_it_could_counts_for_nothing(
     opened: Opened, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is in the journal and nowhere else: it is given up, and the plan's first attempt is made."""
-    monkeypatch.setattr(restore, "LAUNCH_PATIENCE", 0.05)
+    monkeypatch.setattr(proof, "LAUNCH_PATIENCE", 0.05)
     configure(root, maxRetries=0)
     write_plan(root, "01-01", "echo x >> done")
     harness = opened()
@@ -94,7 +95,7 @@ def test_a_session_whose_starter_died_before_it_could_counts_for_nothing(
     report = run.wait(timeout=LIMIT)
     assert states(report) == {"01-01": "complete"}
     assert report.plan("01-01").attempts == 1
-    assert harness.session("01-01-dead").record.reason == restore.NEVER_STARTED
+    assert harness.session("01-01-dead").record.reason == NEVER_STARTED
 
 
 def test_a_call_that_means_something_else_ends_the_unfinished_run(opened: Opened, root: Path) -> None:

@@ -156,7 +156,7 @@ def test_a_session_whose_lock_is_held_goes_on(store: Store) -> None:
 
 
 def test_a_session_that_is_just_being_started_is_not_lost(store: Store) -> None:
-    session(store, state="initializing", created_at=NOW - timedelta(seconds=2))
+    session(store, state="initializing", created_at=NOW - timedelta(seconds=1))
     assert conclude(store, "s1") is None
 
 

@@ -6,8 +6,8 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.orchestrator.restore import NEVER_STARTED
 from harness_nb.protocol.files import CHECKPOINT_TYPES
+from harness_nb.sessions.starting import NEVER_STARTED
 from tests.leaks import files_that_hold
 from tests.survival.output import check_output, normalized
 from tests.survival.scene import CHOSEN, PLANS, SECRET

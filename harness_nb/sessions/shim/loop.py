@@ -82,6 +82,7 @@ class Shim:
         """Take the lock, open the log and the socket, start the worker, and say so."""
         self.lock = os.open(self.orders["lock"], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.lockf(self.lock, fcntl.LOCK_EX)
+        self._require_wanted()
         self.log = Log(self.orders["log"], self.orders.get("limit"))
         if self.orders.get("credentials"):
             self.unmasked = self._grant("start", self.orders.pop("credentials"))
@@ -92,6 +93,12 @@ class Shim:
         write_json(self.orders["info"], self.info(), durable=False)
         for descriptor in (self.terminal, self.wakeup):
             self.poll.register(descriptor, select.POLLIN)
+
+    def _require_wanted(self) -> None:
+        """Begin no life of a session that was ruled out while this process was not there yet."""
+        note = os.pread(self.lock, 4096, 0)
+        if note and json.loads(note)["ruledOut"] >= self.orders["life"]:
+            raise OSError(errno.ECANCELED, "its start was given up before it came")
 
     def info(self) -> dict[str, Any]:
         """Say who this is and where it listens, for whoever adopts the session later."""
