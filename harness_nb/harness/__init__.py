@@ -1,8 +1,9 @@
 """The composition root: what every door opens."""
 
-from harness_nb.harness.asynchronous import AsyncHarness, current_user
+from harness_nb.harness.asynchronous import AsyncHarness
 from harness_nb.harness.blocking import Harness, Question, Run, Session
 from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession
+from harness_nb.harness.opened import current_user
 
 __all__ = [
     "AsyncHarness",
