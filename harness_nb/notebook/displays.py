@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness_nb import templates
 from harness_nb.errors import HarnessError
 from harness_nb.harness.attendance import attended
-from harness_nb.harness.blocking import Question, Run, Session
+from harness_nb.harness.blocking_handles import Question, Run, Session
 from harness_nb.harness.loop_thread import loop_thread
 from harness_nb.notebook.board import BoardScene, ControlRoom
 from harness_nb.notebook.kernel import clicks_reach_a_busy_kernel, has_widgets

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from harness_nb.harness.blocking import Session
+    from harness_nb.harness.blocking_handles import Session
 
 
 @magics_class

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from harness_nb.harness.blocking import Session
+    from harness_nb.harness.blocking_handles import Session
 
 LIMIT = 30
 
