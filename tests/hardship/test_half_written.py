@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.sessions.living import happens, opened, printed, question
 from tests.store.conftest import ask_by_file, get, names, new_session, only, only_text, reasons
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from harness_nb.store import SessionFolder, Store
@@ -31,19 +33,34 @@ def folder(store: Store) -> SessionFolder:
     return new_session(store, state="running")
 
 
+@contextmanager
+def half_written(path: Path, text: str) -> Iterator[None]:
+    """Have a file's first half there for as long as this lasts, and all of it afterwards."""
+    half = len(text) // 2
+    with path.open("w") as writer:
+        writer.write(text[:half])
+        writer.flush()
+        yield
+        writer.write(text[half:])
+
+
+def notes(store: Store) -> Any:
+    """Return what the answer to the question says in words."""
+    answer = store.messages.answer_to("q1")
+    assert answer is not None
+    return answer.payload["notes"]
+
+
 def test_a_question_is_set_aside_while_it_is_half_there_and_asked_once_it_is_whole(
     store: Store, folder: SessionFolder
 ) -> None:
-    with folder.checkpoint.open("w") as writer:
-        writer.write(QUESTION[:20])
-        writer.flush()
+    with half_written(folder.checkpoint, QUESTION):
         store.questions.settle("s1")
         assert store.messages.pending() == []
         assert "cannot be read" in only_text(reasons(folder))
         assert "was set aside" in only_text(list(troubles_of(store)))
         store.questions.settle("s1")
         assert len(reasons(folder)) == 1
-        writer.write(QUESTION[20:])
     store.questions.settle("s1")
     assert only(store.messages.pending()).id == "q1"
     assert names(folder.rejected) == []
@@ -54,35 +71,25 @@ def test_an_answer_is_set_aside_while_it_is_half_there_and_counts_once_it_is_who
     store: Store, folder: SessionFolder
 ) -> None:
     ask_by_file(store, folder, "q1")
-    with folder.response.open("w") as writer:
-        writer.write(ANSWER[:30])
-        writer.flush()
+    with half_written(folder.response, ANSWER):
         store.questions.settle("s1")
         assert only(store.messages.pending()).id == "q1"
-        writer.write(ANSWER[30:])
     store.questions.settle("s1")
     assert store.messages.pending() == []
-    answer = store.messages.answer_to("q1")
-    assert answer is not None
-    assert answer.payload["notes"] == "done by hand"
+    assert notes(store) == "done by hand"
 
 
 def test_an_answer_that_is_completed_after_another_one_came_does_not_get_in_its_way(
     store: Store, folder: SessionFolder
 ) -> None:
     ask_by_file(store, folder, "q1")
-    with folder.response.open("w") as writer:
-        writer.write(ANSWER[:30])
-        writer.flush()
+    with half_written(folder.response, ANSWER):
         store.questions.settle("s1")
         folder.response.write_text(json.dumps({"inResponseTo": "q1", "actionCompleted": True, "notes": "first"}))
         store.questions.settle("s1")
-        writer.write(ANSWER[30:])
     store.questions.settle("s1")
     assert get(folder.response)["notes"] == "first"
-    answer = store.messages.answer_to("q1")
-    assert answer is not None
-    assert answer.payload["notes"] == "first"
+    assert notes(store) == "first"
 
 
 async def test_a_worker_that_writes_its_question_bit_by_bit_is_asked_for_all_the_same(project: Path) -> None:
