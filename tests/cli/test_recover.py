@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -15,6 +13,7 @@ from harness_nb import Harness
 from harness_nb.sessions import proof_of
 from harness_nb.store import Layout, Store
 from tests.cli.conftest import sh
+from tests.sessions.workers import kill_shim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +44,7 @@ def test_recover_tells_what_it_finds_and_does_nothing(shell: Shell, write_plan: 
     [row] = json.loads(shell("recover", "p", "--json").out)
     assert (row["session"], row["plan"], row["found"], row["state"]) == (folder.name, "01-01", "adopted", "running")
 
-    os.kill(json.loads((folder / "shim.json").read_text())["pid"], signal.SIGKILL)
+    kill_shim(layout.session(folder.name))
     with closing(Store(layout.root)) as store:
         session = store.sessions.get(folder.name)
         while proof_of(store, session).goes_on:

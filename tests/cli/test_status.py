@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -12,6 +10,7 @@ import pytest
 
 from harness_nb.store import Store
 from tests.cli.conftest import DECISION, question_id, sh
+from tests.sessions.workers import kill_shim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,8 +69,7 @@ def test_status_notices_that_a_session_died_while_nobody_looked(
     run.process.wait()
     with closing(Store(shell.folder / "p")) as store:
         session = store.sessions.select(live=True)[0]
-        shim = json.loads(store.layout.session(session.id).shim.read_text())
-    os.kill(shim["pid"], signal.SIGKILL)
+        kill_shim(store.layout.session(session.id))
 
     shown = shell("status", "p").out
     assert "is paused: the process that did it has gone. h.run(), or `harness-nb run`, goes on with it." in shown

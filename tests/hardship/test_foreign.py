@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,7 @@ from harness_nb.sessions import conclude
 from harness_nb.sessions.shim.tree import boot_id, start_time
 from harness_nb.store import Store
 from tests.sessions.living import opened, printed
-from tests.sessions.workers import alive, eventually
+from tests.sessions.workers import alive, eventually, kill_shim
 from tests.store.conftest import new_session
 
 if TYPE_CHECKING:
@@ -63,8 +61,7 @@ async def test_the_worker_of_a_shim_that_was_killed_is_known_by_its_session_and_
     async with opened(project) as h:
         session = await h.start_session(command=["sh", "-c", "trap '' HUP TERM; echo up; while :; do sleep 9; done"])
         await printed(h, session.id, "up")
-        info = json.loads(h.store.layout.session(session.id).shim.read_text())
-        os.kill(info["pid"], signal.SIGKILL)
+        info = kill_shim(h.store.layout.session(session.id))
         assert str((await session.wait()).reason).startswith("lost")
         await anyio.to_thread.run_sync(eventually, lambda: not alive(info["workerPid"]), "its end")
 

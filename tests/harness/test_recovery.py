@@ -16,6 +16,7 @@ from harness_nb.sessions import DRIVERS, Assignment, conclude
 from harness_nb.store import Store
 from harness_nb.views.snapshot import plan_lines
 from tests.orchestrator.written_plans import configure, plan, until, write_plan
+from tests.sessions.workers import kill_shim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +39,12 @@ def folder_of(session: Session) -> SessionFolder:
     return session._twin.harness.store.layout.session(session.id)
 
 
-def kill_shim(folder: SessionFolder) -> None:
-    os.kill(json.loads(folder.shim.read_text())["pid"], signal.SIGKILL)
+def left_to_die(harness: Harness, session: Session) -> SessionFolder:
+    """Close the harness, and kill the session's shim once nobody looks."""
+    folder = folder_of(session)
+    harness.close()
+    kill_shim(folder)
+    return folder
 
 
 def found(frame: pd.DataFrame) -> dict[str, str]:
@@ -74,9 +79,7 @@ def test_each_session_that_was_left_is_told_with_what_became_of_it(opened: Open,
 def test_what_another_process_found_first_is_told_all_the_same(opened: Open) -> None:
     harness = opened()
     dies = harness.start_session(command=["sleep", "600"])
-    folder = folder_of(dies)
-    harness.close()
-    kill_shim(folder)
+    left_to_die(harness, dies)
     store = Store(harness.root)
     until(lambda: conclude(store, dies.id))
     store.close()
@@ -93,9 +96,7 @@ def test_a_died_session_that_its_worker_can_go_on_with_is_resumed_or_will_be(ope
     harness = opened()
     session = harness.start_session(plan="01-01")
     until(lambda: (root / "lives").exists())
-    folder = folder_of(session)
-    harness.close()
-    kill_shim(folder)
+    left_to_die(harness, session)
 
     watching = opened(judges=False)
     first = watching.recover()
@@ -157,9 +158,7 @@ def test_a_lock_that_cannot_be_asked_proves_nothing_and_nothing_is_done(opened: 
 def test_a_session_of_another_machine_is_left_alone_until_somebody_gives_it_up(opened: Open) -> None:
     harness = opened()
     session = harness.start_session(command=["sleep", "600"])
-    folder = folder_of(session)
-    harness.close()
-    kill_shim(folder)
+    folder = left_to_die(harness, session)
     info = json.loads(folder.shim.read_text())
     worker = info["workerPid"]
     folder.shim.write_text(json.dumps({**info, "hostId": "elsewhere/1", "bootId": "another"}))
@@ -178,9 +177,7 @@ def test_a_session_of_another_machine_is_left_alone_until_somebody_gives_it_up(o
 def test_another_boot_of_the_same_machine_left_nothing_alive(opened: Open) -> None:
     harness = opened()
     session = harness.start_session(command=["sh", "-c", UNTIL_GO])
-    folder = folder_of(session)
-    harness.close()
-    kill_shim(folder)
+    folder = left_to_die(harness, session)
     info = json.loads(folder.shim.read_text())
     folder.shim.write_text(json.dumps({**info, "bootId": "the one before"}))
     assert found(opened().recover()) == {session.id: "died"}

@@ -19,7 +19,7 @@ import pytest
 from harness_nb.errors import CommandNotFoundError, JournalBusyError, SessionNotFoundError, WorkingFolderNotFoundError
 from harness_nb.sessions.host import _relay
 from tests.sessions.living import happens, opened, printed, question, questions
-from tests.sessions.workers import alive, eventually, kill_session
+from tests.sessions.workers import alive, eventually, kill_session, kill_shim
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -156,8 +156,7 @@ async def test_a_session_whose_shim_was_killed_is_lost(project: Path) -> None:
     async with opened(project) as h:
         session = await h.start_session(command=["sh", "-c", "echo up; exec sleep 600"])
         await printed(h, session.id, "up")
-        info = json.loads(h.store.layout.session(session.id).shim.read_text())
-        os.kill(info["pid"], signal.SIGKILL)
+        info = kill_shim(h.store.layout.session(session.id))
         record = await session.wait()
         assert record.state == "failed"
         assert str(record.reason).startswith("lost")
@@ -173,8 +172,7 @@ async def test_the_worker_of_a_lost_session_is_ended_before_the_loss_is_told(pro
     async with opened(project) as h:
         session = await h.start_session(command=["sh", "-c", STUBBORN])
         await printed(h, session.id, "up")
-        info = json.loads(h.store.layout.session(session.id).shim.read_text())
-        os.kill(info["pid"], signal.SIGKILL)
+        info = kill_shim(h.store.layout.session(session.id))
         record = await session.wait()
         assert str(record.reason).startswith("lost")
         assert not alive(info["workerPid"])

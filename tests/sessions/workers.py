@@ -42,6 +42,13 @@ def alive(pid: int) -> bool:
         return False
 
 
+def kill_shim(folder: SessionFolder) -> dict[str, Any]:
+    """End a session's shim as ``kill -9`` does, and return what it wrote of itself."""
+    info: dict[str, Any] = json.loads(folder.shim.read_text())
+    os.kill(info["pid"], signal.SIGKILL)
+    return info
+
+
 def kill_session(leader: int) -> None:
     """End whatever is left of a worker's processes."""
     for group in groups_of_session(leader):
