@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from harness_nb.errors import AlreadyAnsweredError
 from harness_nb.store import Store
 from tests.store.conftest import ACTION, get, names, new_session, put, reply, says, shown
+from tests.store.stories import STORIES
 
 
 class OneProject(RuleBasedStateMachine):
@@ -168,11 +169,4 @@ class OneProject(RuleBasedStateMachine):
 
 
 TestAnyOrder = pytest.mark.row(10)(OneProject.TestCase)
-TestAnyOrder.settings = settings(
-    max_examples=40,
-    stateful_step_count=25,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+TestAnyOrder.settings = settings(STORIES, stateful_step_count=25)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
@@ -25,6 +25,7 @@ from harness_nb.store import Store
 from harness_nb.store.atomic import identity_of, read_model
 from tests.store.conftest import ACTION, get, names, new_session, put, reply, says, shown
 from tests.store.fuse import Connection, Died, Fuse, fused
+from tests.store.stories import STORIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -263,14 +264,7 @@ class MessageStore(RuleBasedStateMachine):
 
 
 TestMessageStore = pytest.mark.row(10, 11)(MessageStore.TestCase)
-TestMessageStore.settings = settings(
-    max_examples=40,
-    stateful_step_count=30,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+TestMessageStore.settings = settings(STORIES, stateful_step_count=30)
 
 
 @pytest.mark.soak
