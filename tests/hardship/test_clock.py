@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +18,7 @@ from harness_nb.sessions.starting import this_process
 from harness_nb.store import Store
 from harness_nb.views.frames import Frames
 from tests.sessions.living import printed
+from tests.store.clock import NOON, Clock
 from tests.store.conftest import new_session
 
 if TYPE_CHECKING:
@@ -26,18 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.anyio, pytest.mark.row(11)]
 
-NOON = datetime(2026, 5, 6, 12, tzinfo=UTC)
 JUMPS = [timedelta(days=-3), timedelta(days=3)]
-
-
-class Clock:
-    """A clock that can be set."""
-
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
 
 
 @pytest.fixture

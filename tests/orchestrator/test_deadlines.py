@@ -18,6 +18,7 @@ from harness_nb.protocol.records import Foreseen, MessageRecord
 from harness_nb.sessions.host import SessionHost
 from harness_nb.store import Store
 from tests.orchestrator.written_plans import configure, plan, until
+from tests.store.clock import NOON, Clock
 from tests.store.conftest import folder, new_session, put, says, stores
 
 if TYPE_CHECKING:
@@ -32,22 +33,8 @@ __all__ = ["folder", "stores"]
 
 pytestmark = pytest.mark.row(10)
 
-NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 DECISION = {"decision": "Which colour?", "options": [{"id": "red"}, {"id": "blue", "recommended": True}]}
 LATER = Policy(kind="decision", after=600, do="answer", answer="red")
-
-
-class Clock:
-    """A wall clock that tests set."""
-
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def goes(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
 
 
 @pytest.fixture
