@@ -24,19 +24,16 @@ from harness_nb import templates
 from harness_nb._version import __version__
 from harness_nb.credentials import Redactor
 from harness_nb.errors import FileInTheWayError, HarnessError, UnknownRunError, UnwritableFolderError
-from harness_nb.harness.state import open_project, read_state
+from harness_nb.harness.export_report import report_page
+from harness_nb.harness.state import open_project
 from harness_nb.plans import Project, build_graph
 from harness_nb.protocol.base import format_timestamp
-from harness_nb.protocol.frame import frame_page
-from harness_nb.protocol.outcome import PlanOutcome, RunReport
 from harness_nb.protocol.plans import Plan
 from harness_nb.protocol.records import EventRecord
-from harness_nb.sessions import Quiet
 from harness_nb.sessions.output_copy import copy_output, data_in
 from harness_nb.store.atomic import names_in
 from harness_nb.store.journal_copy import EXPORTED, JournalCopy, copy_journal
 from harness_nb.store.layout import GITIGNORE, Layout
-from harness_nb.views.frames import message_frame, session_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -51,10 +48,6 @@ _FILES = ("result.json", "exit.json")
 _FOLDERS = ("asked", "answered", "late")
 _SETTINGS = ("version", "spec_dir", "phase_order", "verification_required", "worker", "max_retries")
 """The settings that a reader needs; others may hold addresses or answers that are nobody else's."""
-SHOWN_OF_SESSIONS = ["state", "plan_id", "worker", "reason", "duration"]
-SHOWN_OF_MESSAGES = ["session_id", "type", "text", "actor", "door", "timestamp"]
-MOST_TOLD = 200
-"""Sessions whose questions and answers the report shows, the last ones; the journal has all."""
 LARGEST = 16 << 20
 """Bytes of a document or a message's file; a larger one is none."""
 
@@ -218,27 +211,11 @@ class Export:
         (self._layout.folder / ".gitignore").write_text(GITIGNORE, encoding="utf-8")
 
     def _write_pages(self, at: datetime, project: Project, sessions: list[SessionRecord]) -> None:
-        name = self._store.layout.root.name
-        title = f"{name}: {self._run.id}" if self._run else f"{name}: the whole project"
-        going = self._run is not None and self._run.ended_at is None
-        note = f"Written on {format_timestamp(at)}{' while it was still running' if going else ''} by harness_nb."
-        talk = [
-            one
-            for session in sessions[-MOST_TOLD:]
-            for one in self._store.messages.select(session.id)
-            if _is_talk(one.type)
-        ]
-        page = templates.render(
-            "export.html",
-            title=title,
-            note=note,
-            report=_report(self._store, self._run, project)._repr_html_(),
-            sessions=frame_page(session_frame(sessions, Quiet(self._store))[SHOWN_OF_SESSIONS]),
-            messages=frame_page(message_frame(talk)[SHOWN_OF_MESSAGES]),
-        )
+        title, note, page = report_page(self._store, self._run, project, sessions, at)
         (self._part / "report.html").write_text(self._without_values(page), encoding="utf-8")
         readme = templates.text_of("export_readme.txt").format(title=title, underline="=" * len(title), note=note)
         (self._part / "README.txt").write_text(readme, encoding="utf-8")
+        name = self._store.layout.root.name
         what: dict[str, Any] = {"exportedAt": format_timestamp(at), "project": name, "version": __version__}
         if self._run is not None:
             what["runId"] = self._run.id
@@ -298,20 +275,3 @@ def _project(store: Store, run: RunRecord | None) -> Project:
         return open_project(store)
     except HarnessError:  # settings that are just being edited: what happened is worth more
         return Project(root=store.layout.root, plans=(), graph=build_graph(()))
-
-
-def _report(store: Store, run: RunRecord | None, project: Project) -> RunReport:
-    """Return how the run ended; of one that goes on, and of a whole project, where each plan stands."""
-    if run is not None and run.report is not None:
-        return RunReport.model_validate(run.report)
-    chosen = run.options.plans if run else None
-    plans = [one for one in read_state(store, project).plans if chosen is None or one.id in chosen]
-    state = run.state if run else "idle"
-    return RunReport(
-        run_id=run.id if run else "", state=state, passed=False, plans=tuple(PlanOutcome.of(one) for one in plans)
-    )
-
-
-def _is_talk(kind: str) -> bool:
-    """Say whether a message asks or answers, and does not merely tell how far a worker is."""
-    return kind not in ("task_started", "task_completed", "progress_update", "session_ready", "assign_task")

@@ -80,6 +80,16 @@ def test_a_run_that_goes_on_is_written_whole_and_opens_elsewhere(
     assert record.recover().empty, "nothing in it is alive, lost or to be resumed"
 
 
+def test_the_report_shows_the_plans_as_a_graph_and_the_run_over_time(harness: Harness, tmp_path: Path) -> None:
+    going_on(harness)
+    page = (harness.export(tmp_path / "out") / "report.html").read_text()
+    graph, gantt = page.index('aria-label="Plan graph'), page.index('aria-label="Gantt of the run')
+    assert graph < page.index("The plan 01-02") < gantt
+    assert page.count("<svg") == 2
+    assert "waits for a person" in page[gantt:]
+    assert "while it was still running" in page
+
+
 def test_nothing_can_be_started_in_an_export(harness: Harness, tmp_path: Path, opened: Open) -> None:
     going_on(harness)
     record = opened(harness.export(tmp_path / "out"))
