@@ -107,6 +107,31 @@ def test_a_worker_goes_on_when_its_launcher_dies_before_it_heard_of_the_start(wo
 
 
 @pytest.mark.row(11)
+@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipes"])
+@pytest.mark.parametrize("dies", ["os.kill(os.getpid(), 9)", "os.write(2, b'!') and os.open('/nowhere/shim.json', 0)"])
+def test_a_shim_that_dies_before_it_wrote_down_its_worker_leaves_none(
+    workers: Workers, tmp_path: Path, dies: str, terminal: bool
+) -> None:
+    """Nobody would know of it, so nobody could end it."""
+    folder = workers.layout.session("s")
+    folder.create()
+    begun = tmp_path / "begun"
+    order = Launch(("touch", os.fspath(begun)), workers.layout.root, terminal=terminal)
+    code = f"import sys, os; sys.path.append({os.fspath(SHIM.parent.parent)!r})\nfrom shim import loop\n"
+    code += f"loop.write_json = lambda *_, **__: {dies}\nloop.main()"
+    reads, writes = os.pipe()  # at its end when all that was started has gone
+    shim = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[writes]
+    )
+    os.close(writes)
+    shim.communicate(json.dumps(orders_for(workers.layout, "s", order)).encode())
+    with os.fdopen(reads, "rb") as end:
+        assert end.read() == b""
+    assert not begun.exists()
+    assert not folder.exit.exists()
+
+
+@pytest.mark.row(11)
 def test_the_lock_is_held_while_the_shim_lives_and_free_after_it_was_killed(workers: Workers) -> None:
     worker = workers.sh("exec sleep 600")
     assert is_held(worker.folder.lock)

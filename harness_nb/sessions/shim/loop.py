@@ -89,8 +89,7 @@ class Shim:
         self.last_word = LastWord(self.orders["exit"])
         self.door = Door(self.orders["socket"], self.poll, self._answer)
         self._wakeups()
-        self.worker = self._spawn()
-        write_json(self.orders["info"], self.info(), durable=False)
+        self._spawn()
         for descriptor in (self.terminal, self.wakeup):
             self.poll.register(descriptor, select.POLLIN)
 
@@ -121,29 +120,37 @@ class Shim:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: self.stop("signal", 5.0))
 
-    def _spawn(self) -> int:
+    def _spawn(self) -> None:
+        """Start the worker; it does not begin before it is written down, so that none is there that nobody knows of."""
         orders = self.orders
         pipes = not orders.get("terminal", True)
         ends = Pipes() if pipes else Terminal(orders.get("rows", 40), orders.get("cols", 120))
         errors, report = os.pipe()  # close-on-exec: reaches its end when exec succeeds
-        worker = os.fork()
-        if worker == 0:
-            self._become_worker(ends, report)
-        for descriptor in {*ends.theirs, report}:
+        start, starter = os.pipe()
+        self.worker = os.fork()
+        if self.worker == 0:
+            os.close(starter)
+            self._become_worker(ends, report, start)
+        for descriptor in {*ends.theirs, report, start}:
             os.close(descriptor)
+        write_json(orders["info"], self.info(), durable=False)
+        os.write(starter, b".")
+        os.close(starter)
         self.reaps_orphans = become_subreaper()  # beside the worker's start: loading what it takes costs time
         with os.fdopen(errors, "rb") as reader:
             failure = reader.read()
         if failure:
-            os.waitpid(worker, 0)
+            os.waitpid(self.worker, 0)
+            os.unlink(orders["info"])
             raise CommandRefused(*json.loads(failure))
         os.set_blocking(ends.reads, False)
         os.set_blocking(ends.writes, False)
         self.terminal, self.keyboard = ends.reads, Keyboard(ends, self.poll)
-        return worker
 
-    def _become_worker(self, ends: Terminal | Pipes, report: int) -> None:
+    def _become_worker(self, ends: Terminal | Pipes, report: int, start: int) -> None:
         try:
+            if not os.read(start, 1):  # this shim has died, and nobody would know of its worker
+                return
             os.setsid()
             ends.take()
             typed, printed = ends.theirs
