@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from harness_nb.protocol.records import MessageRecord, SessionRecord
     from harness_nb.protocol.state import ProjectState
-    from harness_nb.sessions import Output
+    from harness_nb.sessions import Output, Quiet
 
 MOST_ENDED = 100
 """How many ended sessions an answer tells of unless more are asked for: an agent has to read them."""
@@ -66,15 +66,19 @@ class SessionReply(Reply):
     total_tasks: int = 0
     task_name: str | None = None
     message: str | None = Field(default=None, description="What its worker said last.")
+    quiet_since: Timestamp | None = Field(
+        default=None, description="Since when it is silent, where that is for longer than the settings call normal."
+    )
     verdict: str | None = Field(
         default=None, description="What verification said of its plan: passed, failed or unverified; absent: nothing."
     )
 
     @classmethod
-    def of(cls, record: SessionRecord) -> Self:
-        """Return a session of the journal as clients see it."""
+    def of(cls, record: SessionRecord, quiet: Quiet | None = None) -> Self:
+        """Return a session of the journal as clients see it; without ``quiet`` none is shown to be silent."""
         known = record.model_dump(by_alias=False, include=set(cls.model_fields))
-        return cls.model_validate({**known, "session_id": record.id, "plan": record.plan_id})
+        since = quiet.since(record) if quiet is not None else None
+        return cls.model_validate({**known, "session_id": record.id, "plan": record.plan_id, "quiet_since": since})
 
 
 class SessionsReply(Reply):
@@ -84,9 +88,9 @@ class SessionsReply(Reply):
     sessions: tuple[SessionReply, ...] = ()
 
     @classmethod
-    def of(cls, records: Sequence[SessionRecord], most: int = MOST_ENDED) -> Self:
+    def of(cls, records: Sequence[SessionRecord], most: int = MOST_ENDED, quiet: Quiet | None = None) -> Self:
         """Return sessions of the journal as clients see them: the living ones, and the newest of the others."""
-        return cls(**_newest(records, most))
+        return cls(**_newest(records, most, quiet))
 
 
 class OutputReply(Reply):
@@ -205,7 +209,9 @@ class StateReply(Reply):
     holder: dict[str, Any] | None = Field(default=None, description="The process that runs the project's plans.")
 
     @classmethod
-    def of(cls, state: ProjectState, questions: list[MessageRecord], *, trusted: bool, cursor: int) -> Self:
+    def of(
+        cls, state: ProjectState, questions: list[MessageRecord], *, trusted: bool, cursor: int, quiet: Quiet
+    ) -> Self:
         """Return a project's state as clients see it."""
         return cls(
             cursor=cursor,
@@ -218,7 +224,7 @@ class StateReply(Reply):
             phases=state.phases,
             plans=state.plans,
             graph=state.graph,
-            sessions=tuple(SessionReply.of(one) for one in state.sessions),
+            sessions=tuple(SessionReply.of(one, quiet) for one in state.sessions),
             questions=tuple(QuestionReply.of(one) for one in questions),
             problems=tuple(str(one) for one in state.problems),
             run_id=state.run_id,
@@ -226,10 +232,10 @@ class StateReply(Reply):
         )
 
 
-def _newest(records: Sequence[SessionRecord], most: int) -> dict[str, Any]:
+def _newest(records: Sequence[SessionRecord], most: int, quiet: Quiet | None = None) -> dict[str, Any]:
     ended = [one.id for one in records if not one.live]
     old = set(ended[: max(0, len(ended) - most)])
-    sessions = tuple(SessionReply.of(one) for one in records if one.id not in old)
+    sessions = tuple(SessionReply.of(one, quiet) for one in records if one.id not in old)
     return {"sessions": sessions, "left_out": len(old) or None}
 
 

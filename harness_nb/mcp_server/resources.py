@@ -14,7 +14,7 @@ from harness_nb.mcp_server.replies import PendingReply, Reply, SessionReply, Ses
 from harness_nb.mcp_server.sending import sendable
 from harness_nb.mcp_server.tools import LONGEST_PIECE, state_reply
 from harness_nb.protocol.shown import short_line
-from harness_nb.sessions import read_output
+from harness_nb.sessions import Quiet, read_output
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -98,11 +98,17 @@ async def _state(harness: AsyncHarness) -> str:
 
 
 async def _sessions(harness: AsyncHarness) -> str:
-    return _json(SessionsReply.of(await anyio.to_thread.run_sync(harness.store.sessions.select)))
+    store = harness.store
+    return _json(
+        await anyio.to_thread.run_sync(lambda: SessionsReply.of(store.sessions.select(), quiet=Quiet(store)))
+    )  # fmt: skip
 
 
 async def _session(harness: AsyncHarness, session_id: str) -> str:
-    return _json(SessionReply.of(await anyio.to_thread.run_sync(harness.store.sessions.get, session_id)))
+    store = harness.store
+    return _json(
+        await anyio.to_thread.run_sync(lambda: SessionReply.of(store.sessions.get(session_id), Quiet(store)))
+    )  # fmt: skip
 
 
 async def _output(harness: AsyncHarness, session_id: str) -> str:

@@ -23,7 +23,7 @@ from harness_nb.mcp_server.replies import (
     StateReply,
 )
 from harness_nb.protocol.messages import UNASKED
-from harness_nb.sessions import read_output
+from harness_nb.sessions import Quiet, read_output
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -77,9 +77,11 @@ async def start_session(given: given_by.StartSession, caller: Caller) -> Session
 
 async def list_sessions(given: given_by.ListSessions, caller: Caller) -> SessionsReply:
     """Return the sessions, or those in a state."""
+    store = caller.harness.store
     states = None if given.state is None else {given.state}
-    records = await anyio.to_thread.run_sync(lambda: caller.harness.store.sessions.select(states=states))
-    return SessionsReply.of(records, given.limit)
+    return await anyio.to_thread.run_sync(
+        lambda: SessionsReply.of(store.sessions.select(states=states), given.limit, Quiet(store))
+    )
 
 
 async def get_output(given: given_by.GetOutput, caller: Caller) -> OutputReply:
@@ -188,7 +190,9 @@ async def state_reply(harness: AsyncHarness, read: Callable[[], Awaitable[Projec
     state = await read()
     questions = await anyio.to_thread.run_sync(harness.store.messages.pending)
     trusted = await anyio.to_thread.run_sync(lambda: harness.trusted)
-    return StateReply.of(state, questions, trusted=trusted, cursor=cursor)
+    return await anyio.to_thread.run_sync(
+        lambda: StateReply.of(state, questions, trusted=trusted, cursor=cursor, quiet=Quiet(harness.store))
+    )
 
 
 def _require_resume_alone(given: given_by.StartSession) -> None:

@@ -134,3 +134,23 @@ def test_the_text_of_a_huge_question_is_shortened_and_still_says_how_to_answer()
     assert shown["questions"][0]["respondWith"]["inResponseTo"] == "q"
     assert "left out" in shown["questions"][0]["payload"]["whatBuilt"]
     assert len(reply.to_wire()["questions"][0]["payload"]["whatBuilt"]) == 5 * LONGEST_TEXT
+
+
+@both_transports
+async def test_an_agent_is_told_since_when_a_session_is_silent(root: Path, way: str) -> None:
+    """One that printed a moment ago is not; nor is one that ended, or waits for an answer."""
+    (root / ".orchestration").mkdir(exist_ok=True)
+    (root / ".orchestration" / "config.yaml").write_text("version: '1.0'\nquietAfter: 0.5\n")
+    async with connect(root, way) as agent:
+        silent = await agent.start("sh", "-c", "sleep 600")
+        talks = await agent.start("sh", "-c", "while :; do echo .; sleep 0.1; done")
+        told: dict[str, Any] = {}
+        while "quietSince" not in told.get(silent, {}):
+            told = {one["sessionId"]: one for one in (await agent.call("harness_list_sessions"))["sessions"]}
+        assert told[silent]["state"] == "running"
+        assert "quietSince" not in told[talks]
+        state = {one["sessionId"]: one for one in (await agent.call("harness_get_state"))["sessions"]}
+        assert state[silent]["quietSince"] == told[silent]["quietSince"]
+        for uri in (f"harness://sessions/{silent}", "harness://sessions"):
+            assert told[silent]["quietSince"] in await agent.read(uri)
+        assert "quietSince" not in await agent.call("harness_end_session", sessionId=silent)
