@@ -13,7 +13,7 @@ from harness_nb.cli.questions import understand
 from harness_nb.errors import AlreadyAnsweredError, HarnessError, QuestionExpiredError
 from harness_nb.protocol.shown import one_line
 from harness_nb.protocol.wording import through
-from harness_nb.sessions.host import any_of
+from harness_nb.sessions.changes import any_of
 from harness_nb.store.messages import summary_of
 from harness_nb.views.questions import ASKS, asker_of, kind_of, question_text, respond_lines
 from harness_nb.views.snapshot import LOSSES, Observer, news_text

@@ -26,7 +26,7 @@ from harness_nb.verification.registry import own_checks
 
 if TYPE_CHECKING:
     from harness_nb.protocol.records import RunRecord
-    from harness_nb.sessions.host import Changes
+    from harness_nb.sessions.changes import Changes
     from harness_nb.store import Store
 
 DETACH = "HARNESS_DETACH"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from harness_nb.plans import Project
     from harness_nb.protocol.outcome import PlanOutcome
     from harness_nb.protocol.records import MessageRecord, RunRecord, SessionRecord
-    from harness_nb.sessions.host import Changes
+    from harness_nb.sessions.changes import Changes
     from harness_nb.views.picture import Plot
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from harness_nb.harness.handles import AsyncRun
     from harness_nb.orchestrator.functions import PolicyFunction
     from harness_nb.protocol.files import Policy
-    from harness_nb.sessions.host import Changes
+    from harness_nb.sessions.changes import Changes
 
 T = TypeVar("T")
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from harness_nb.notebook.pictures import Fragments
     from harness_nb.protocol.outcome import RunReport
     from harness_nb.protocol.records import EventRecord, SessionRecord
-    from harness_nb.sessions.host import Changes
+    from harness_nb.sessions.changes import Changes
     from harness_nb.store import Store
     from harness_nb.views.snapshot import Group, Snapshot
 

@@ -20,7 +20,7 @@ from harness_nb.notebook.orders import order_of
 from harness_nb.notebook.output import Tail
 from harness_nb.notebook.pictures import name_of, require_project
 from harness_nb.protocol.base import format_timestamp
-from harness_nb.sessions.host import Changes, any_of
+from harness_nb.sessions.changes import Changes, any_of
 from harness_nb.store.messages import summary_of
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from harness_nb.harness import AsyncHarness, AsyncQuestion, AsyncSession
     from harness_nb.protocol.records import MessageRecord, SessionRecord
-    from harness_nb.sessions.host import Changes
+    from harness_nb.sessions.changes import Changes
     from harness_nb.store import Store
 
 Fragments = list[tuple[str, str]]

@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 
 from harness_nb.errors import HarnessError, JournalTroubleError, ShimFailedError
+from harness_nb.sessions.changes import Changes
 from harness_nb.sessions.channel import ask_shim, watch_shim
 from harness_nb.sessions.ending import conclude, settle, tell_losses
 from harness_nb.sessions.insisting import HINDRANCES, Insisting
@@ -42,35 +43,6 @@ END_PATIENCE = 20.0
 """Seconds after its grace in which a session has ended for certain, unless its folder cannot be written."""
 GIVE_WAY = 0.001
 """Seconds that looking after sessions leaves to whoever waits for a message: both want the journal."""
-
-
-class Changes:
-    """Wakes everyone who waits, each time that something has changed."""
-
-    def __init__(self) -> None:
-        self._event = anyio.Event()
-
-    def happened(self) -> None:
-        """Wake all who wait now."""
-        event, self._event = self._event, anyio.Event()
-        event.set()
-
-    @property
-    def next(self) -> anyio.Event:
-        """What will be set at the next change; take it before looking, then wait for it."""
-        return self._event
-
-
-async def any_of(*events: anyio.Event) -> None:
-    """Wait until one of several events is set."""
-
-    async def wait(event: anyio.Event) -> None:
-        await event.wait()
-        tasks.cancel_scope.cancel()
-
-    async with anyio.create_task_group() as tasks:
-        for event in events:
-            tasks.start_soon(wait, event)
 
 
 class SessionHost(Insisting):

@@ -12,7 +12,7 @@ from harness_nb.errors import JournalTroubleError, OutOfDescriptorsError, Unwrit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from harness_nb.sessions.host import Changes
+    from harness_nb.sessions.changes import Changes
     from harness_nb.store import Store
 
 HINDRANCES = (JournalTroubleError, OutOfDescriptorsError, UnwritableFolderError, OSError)
