@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
-from harness_nb.errors import HarnessError, JournalTroubleError, ShimFailedError
+from harness_nb.errors import HarnessError, ShimFailedError
 from harness_nb.sessions.changes import Changes
 from harness_nb.sessions.channel import ask_shim, watch_shim
-from harness_nb.sessions.ending import conclude, settle, tell_losses
+from harness_nb.sessions.ending import conclude, tell_losses
+from harness_nb.sessions.file_watch import FileWatch
 from harness_nb.sessions.insisting import HINDRANCES, Insisting
 from harness_nb.sessions.proof import proof_of
 from harness_nb.sessions.starting import NeverStarted, confirm, start, start_again, this_process
@@ -26,7 +27,6 @@ from harness_nb.store.locks import acquire, held_here, release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from anyio.abc import TaskGroup, TaskStatus
 
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from harness_nb.sessions.drivers import Assignment
     from harness_nb.store import Store
 
-WATCHED = ("checkpoint.json", "checkpoint_response.json", "result.json")
-WATCH_STEP = 50
-"""Milliseconds between two looks of the file watcher."""
 LOOK_AGAIN = 0.05
 LOOK_AT_OTHERS = 0.5
 END_PATIENCE = 20.0
@@ -55,8 +52,7 @@ class SessionHost(Insisting):
         self._following: set[str] = set()
         self._seen_alive: set[str] = set()
         self._told: dict[str, set[str]] = {}
-        self._behind: set[str] = set()
-        self._followed_changed = Changes()
+        self._files = FileWatch(self, self._following)
         self._tasks: TaskGroup | None = None
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -68,7 +64,7 @@ class SessionHost(Insisting):
                 await self.adopt(unwatched=True)
                 tasks.start_soon(self._listen, bell)
                 tasks.start_soon(self._adopt_new)
-                tasks.start_soon(self._watch_files)
+                tasks.start_soon(self._files.serve)
                 task_status.started()
         finally:
             self._tasks = None
@@ -90,7 +86,7 @@ class SessionHost(Insisting):
             if session.id not in self._following and not held_here(self.store.layout.session(session.id).lock):
                 self._following.add(session.id)
                 self._tasks.start_soon(self._follow, session.id, unwatched)
-                self._followed_changed.happened()
+                self._files.renew()
         return live
 
     # --- what a session lives through --------------------------------------------------------
@@ -262,7 +258,7 @@ class SessionHost(Insisting):
         if not unwatched:
             self._seen_alive.add(session_id)
         try:
-            await self._settle(session_id)
+            await self._files.settle(session_id)
             while (session := await self._look(session_id, unwatched=unwatched)).live:
                 unwatched = False
                 self._seen_alive.add(session_id)
@@ -273,7 +269,7 @@ class SessionHost(Insisting):
             self._following.discard(session_id)
             self._seen_alive.discard(session_id)
             self._told.pop(session_id, None)
-            self._followed_changed.happened()
+            self._files.renew()
         self.changes.happened()
 
     async def _look(self, session_id: str, *, unwatched: bool = False) -> SessionRecord:
@@ -319,81 +315,3 @@ class SessionHost(Insisting):
             return
         self._told.setdefault(session_id, set()).update(losses)
         await self.announce()
-
-    async def _watch_files(self) -> None:
-        while True:
-            changed = self._followed_changed.next
-            names = sorted(self._following)
-            sessions = [self.store.layout.session(name) for name in names]
-            # what was set aside half-written may be completed there by whoever still has it open
-            folders = [folder for one in sessions for folder in (one.path, one.rejected)]
-            folders = [folder for folder in folders if folder.is_dir()]
-            if not folders:
-                await changed.wait()
-                continue
-            stop = anyio.Event()
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_relay, changed, stop)
-                # Begins once the new watcher is in place: what came while there was none is found now.
-                tasks.start_soon(self._settle_all, names)
-                await self._notice_files(folders, stop)
-                tasks.cancel_scope.cancel()
-
-    async def _notice_files(self, folders: list[Path], stop: anyio.Event) -> None:
-        from watchfiles import awatch
-
-        try:
-            async for found in awatch(
-                *folders,
-                watch_filter=lambda _, path: path.endswith(WATCHED),
-                stop_event=stop,
-                step=WATCH_STEP,
-                debounce=WATCH_STEP,
-                recursive=False,
-            ):
-                await self._settle_all(sorted({_session_of(path) for _, path in found}))
-        except OSError:  # a folder is gone, or the system's watches are all taken: look from time to time instead
-            await anyio.sleep(LOOK_AT_OTHERS)
-
-    async def _settle_all(self, names: list[str]) -> None:
-        for name in names:
-            try:
-                await self._settle(name, JournalTroubleError)
-            except HINDRANCES:  # one session's folder, say: the others need not wait until that is mended
-                if name not in self._behind and self._tasks is not None:
-                    self._behind.add(name)
-                    self._tasks.start_soon(self._catch_up, name)
-
-    async def _catch_up(self, session_id: str) -> None:
-        try:
-            await self._settle(session_id)
-        finally:
-            self._behind.discard(session_id)
-
-    async def _settle(self, session_id: str, *waited_for: type[Exception]) -> None:
-        """Let files take part; whoever waits is woken only if that changed something."""
-
-        def take_part() -> bool:
-            before = self.store.events.last
-            settle(self.store, session_id)
-            return self.store.events.last != before
-
-        rejected = self.store.layout.session(session_id).rejected
-        watched = rejected.is_dir()
-        if await self.insist(f"the files of {session_id}", take_part, waited_for or HINDRANCES):
-            await self.announce()
-        if rejected.is_dir() and not watched:
-            self._followed_changed.happened()
-
-
-def _session_of(path: str) -> str:
-    """Return the session that a watched file belongs to."""
-    *_, above, folder, _ = path.split("/")
-    return above if folder == "rejected" else folder
-
-
-async def _relay(source: anyio.Event, target: anyio.Event) -> None:
-    try:
-        await source.wait()
-    finally:
-        target.set()

@@ -17,7 +17,7 @@ import anyio.to_thread
 import pytest
 
 from harness_nb.errors import CommandNotFoundError, JournalBusyError, SessionNotFoundError, WorkingFolderNotFoundError
-from harness_nb.sessions.host import _relay
+from harness_nb.sessions.file_watch import _relay
 from tests.sessions.living import happens, opened, printed, question, questions
 from tests.sessions.workers import alive, eventually, kill_session, kill_shim
 
