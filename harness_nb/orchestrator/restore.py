@@ -17,12 +17,10 @@ if TYPE_CHECKING:
     from harness_nb.plans.project import Project
     from harness_nb.protocol.files import Config
     from harness_nb.protocol.plans import Plan
-    from harness_nb.protocol.records import EventRecord, RunRecord, SessionRecord
+    from harness_nb.protocol.records import RunRecord, SessionRecord
     from harness_nb.store import Store
 
 
-PHASE_CHECKED = "phase_checked"
-"""The event that says what a phase's own checks found."""
 LOOK_AGAIN = 0.02
 
 
@@ -86,25 +84,6 @@ def _is_to_come(store: Store, session: SessionRecord) -> bool:
         return session.worker != "python" and is_to_come(store, session)
     except OSError:  # nothing can be proved of it
         return False
-
-
-def settled_phases(store: Store, project: Project, record: RunRecord) -> dict[str, Report | None]:
-    """Return the phases whose own checks passed after all that was judged there, with the reports of this run.
-
-    One that was checked in an earlier run stays settled and has no report in this one.
-    """
-    phase_of = {plan.id: plan.phase for plan in project.plans}
-    judged: dict[str, int] = {}
-    checked: dict[str, EventRecord] = {}
-    for event in store.events.select(kind="judged"):
-        judged[phase_of.get(str(event.plan_id), "")] = event.seq
-    for event in store.events.select(kind=PHASE_CHECKED):
-        checked[event.data["phase"]] = event
-    return {
-        phase: Report.model_validate(event.data["report"]) if event.run_id == record.id else None
-        for phase, event in checked.items()
-        if event.data["passed"] and event.seq > judged.get(phase, 0)
-    }
 
 
 class _Restoration:

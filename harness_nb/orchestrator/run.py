@@ -27,17 +27,11 @@ from harness_nb.orchestrator.functions import TO_BE_ASKED, FunctionPolicies
 from harness_nb.orchestrator.judging import Judge
 from harness_nb.orchestrator.notices import end_notice
 from harness_nb.orchestrator.notifying import Notifier, RunNotices
+from harness_nb.orchestrator.phases import PhaseChecks
 from harness_nb.orchestrator.policies import Prospect, prospect, rules_of_run
 from harness_nb.orchestrator.progress import PlanProgress, Publisher
-from harness_nb.orchestrator.restore import (
-    PHASE_CHECKED,
-    await_launches,
-    restore,
-    retry_context,
-    retry_delay,
-    settled_phases,
-)
-from harness_nb.orchestrator.scheduler import Decision, Gate, Limits, PlanFacts, decide
+from harness_nb.orchestrator.restore import await_launches, restore, retry_context, retry_delay
+from harness_nb.orchestrator.scheduler import Decision, Limits, PlanFacts, decide
 from harness_nb.orchestrator.verdicts import Verdicts, say
 from harness_nb.protocol.outcome import RunReport
 from harness_nb.sessions import Assignment, result_of
@@ -53,7 +47,6 @@ if TYPE_CHECKING:
     from harness_nb.orchestrator.policies import Rules
     from harness_nb.plans.project import Project
     from harness_nb.protocol.records import MessageRecord, RunRecord, RunState, SessionRecord
-    from harness_nb.protocol.report import Report
     from harness_nb.sessions.host import SessionHost
 
 
@@ -77,9 +70,9 @@ class Runner:
         self.stopping = record.stopping
         self.functions = FunctionPolicies(functions)
         self.plans: dict[str, PlanProgress] = {}
-        self.phases: dict[str, Report] = {}
-        self._gates: dict[str, Gate] = {}
         self._judge = Judge(host, desk, project, record.id)
+        required = self.config.verification_required
+        self._phases = PhaseChecks(self.store, project, self._judge, record.id, required=required)
         self._verdicts = Verdicts(host, self._judge, self.config, record.id)
         self._publisher = Publisher(self.store, project)
         self._shown: dict[str, object] = {}
@@ -93,7 +86,7 @@ class Runner:
             state=state,
             passed=state == "passed",
             plans=tuple(one.outcome() for one in self.plans.values() if one.selected),
-            phases=dict(self.phases),
+            phases=dict(self._phases.reports),
             started_at=self.record.created_at,
             completed_at=self.store.clock(),
         )
@@ -163,8 +156,7 @@ class Runner:
 
     def _end_state(self) -> RunState:
         plans = [one for one in self.plans.values() if one.selected]
-        checked = "failed" not in self._gates.values() and "due" not in self._gates.values()
-        if plans and checked and all(one.state == "complete" for one in plans):
+        if plans and self._phases.passed and all(one.state == "complete" for one in plans):
             return "passed"
         return "stopped" if self.stopping else "failed"
 
@@ -220,7 +212,7 @@ class Runner:
     def _decide(self) -> Decision:
         return decide(
             {name: self._facts(one) for name, one in self.plans.items()},
-            gates=self._gates,
+            gates=self._phases.gates,
             limits=Limits(
                 self.record.options.max_parallel or self.config.max_parallel_executions,
                 self.config.max_parallel_research,
@@ -238,7 +230,7 @@ class Runner:
             progress.state, progress.reason = "running", None
             progress.keep(next_attempt(progress, self.record.id, self.store.new_id(), self.store.clock()))
         for phase in decision.check:
-            self._gates[phase] = "checking"
+            self._phases.begin(phase)
 
     def _launch(self, decision: Decision) -> None:
         assert self._tasks is not None
@@ -289,11 +281,11 @@ class Runner:
         self.store.runs.require_lead()
         marks = {name: one.mark for name, one in self.plans.items()}
         changed = [name for name, mark in marks.items() if self._shown.get(name) != mark]
-        phases = tuple(sorted(self.phases))
+        phases = tuple(sorted(self._phases.reports))
         if not changed and self._shown.get("") == phases:
             return
         news = [(self.plans[name].outcome(), self.plans[name].selected) for name in changed]
-        reports = {name: report.to_wire() for name, report in self.phases.items()}
+        reports = {name: report.to_wire() for name, report in self._phases.reports.items()}
         self.store.runs.show(self.record.id, news, reports if self._shown.get("") != phases else None)
         self._shown |= {name: marks[name] for name in changed} | {"": phases}
         self.store.ring()
@@ -304,22 +296,7 @@ class Runner:
     def _take_up(self) -> None:
         await_launches(self.store, self.record.id)
         self.plans = restore(self.store, self.project, self.record, self.config)
-        settled = settled_phases(self.store, self.project, self.record)
-        self.phases = {phase: report for phase, report in settled.items() if report is not None}
-        for phase in self._phases_that_matter():
-            members = [one for one in self.plans.values() if one.plan.phase == phase]
-            if phase not in settled and any(one.judged for one in members):
-                self._open_gate(phase)
-
-    def _phases_that_matter(self) -> dict[str, None]:
-        """The phases of this run's plans, and those that they wait for."""
-        found: dict[str, None] = {}
-        for one in self.plans.values():
-            if one.selected:
-                found[one.plan.phase] = None
-                before = self.project.graph.dependencies_of(one.plan.id)
-                found |= {self.plans[name].plan.phase: None for name in before if name in self.plans}
-        return found
+        self._phases.take_up(self.plans)
 
     # --- one plan ----------------------------------------------------------------------------
 
@@ -417,7 +394,7 @@ class Runner:
 
     async def _complete(self, progress: PlanProgress, verdict: str) -> None:
         await self._verdicts.complete(progress, verdict)
-        self._open_gate(progress.plan.phase)
+        self._phases.open_gate(progress.plan.phase)
 
     async def _fail_or_retry(self, progress: PlanProgress, session: SessionRecord) -> None:
         result = await anyio.to_thread.run_sync(result_of, self.store, session.id)
@@ -439,30 +416,6 @@ class Runner:
         sent = self.store.messages.select(session_id, direction="out")
         return any(message.type == "abort_task" for message in sent)
 
-    # --- phases ------------------------------------------------------------------------------
-
-    def _open_gate(self, phase: str) -> None:
-        """Have a phase's own checks run once all of its plans are complete."""
-        members = [one for one in self.plans.values() if one.plan.phase == phase]
-        has_checks = any(self._judge.phase_manifest(one.plan).must_pass for one in members)
-        if self.config.verification_required and has_checks:
-            self._gates[phase] = "due" if all(one.state == "complete" for one in members) else "open"
-
     async def _check_phase(self, phase: str) -> None:
-        plans = [one.plan for one in self.plans.values() if one.plan.phase == phase]
-        try:
-            with self._until_stop() as scope:
-                report = await self._judge.phase(phase, plans)
-            if scope.cancelled_caught:
-                self._gates[phase] = "due"
-                return
-        except RunTakenOverError:
-            raise
-        except Exception as error:
-            report = self._judge.unchecked(phase, error)
-        try:
-            await self._say(PHASE_CHECKED, "", phase=phase, passed=report.passed, report=report.to_wire())
-        finally:
-            self.phases[phase] = report
-            self._gates[phase] = "open" if report.passed else "failed"
+        if await self._phases.check(phase, self._until_stop()):
             self._move()
