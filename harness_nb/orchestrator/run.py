@@ -15,6 +15,7 @@ it or stops it may be another process.
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -29,13 +30,12 @@ from harness_nb.orchestrator.notices import end_notice
 from harness_nb.orchestrator.notifying import Notifier, RunNotices
 from harness_nb.orchestrator.phases import PhaseChecks
 from harness_nb.orchestrator.policies import Prospect, prospect, rules_of_run
-from harness_nb.orchestrator.progress import PlanProgress, Publisher
 from harness_nb.orchestrator.restore import await_launches, restore, retry_context, retry_delay
 from harness_nb.orchestrator.scheduler import Decision, Limits, PlanFacts, decide
+from harness_nb.orchestrator.showing import Showing
 from harness_nb.orchestrator.verdicts import Verdicts, say
 from harness_nb.protocol.outcome import RunReport
 from harness_nb.sessions import Assignment, result_of
-from harness_nb.store.troubles import sentence_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from harness_nb.orchestrator.desk import Desk
     from harness_nb.orchestrator.functions import PolicyFunction
     from harness_nb.orchestrator.policies import Rules
+    from harness_nb.orchestrator.progress import PlanProgress
     from harness_nb.plans.project import Project
     from harness_nb.protocol.records import MessageRecord, RunRecord, RunState, SessionRecord
     from harness_nb.sessions.host import SessionHost
@@ -74,8 +75,7 @@ class Runner:
         required = self.config.verification_required
         self._phases = PhaseChecks(self.store, project, self._judge, record.id, required=required)
         self._verdicts = Verdicts(host, self._judge, self.config, record.id)
-        self._publisher = Publisher(self.store, project)
-        self._shown: dict[str, object] = {}
+        self._showing = Showing(self.store, project, record.id)
         self._moved = anyio.Event()
         self._tasks: TaskGroup | None = None
         self._judging: set[anyio.CancelScope] = set()
@@ -124,7 +124,7 @@ class Runner:
             tasks.start_soon(by_policy.serve)
             await self._steer()
             tasks.cancel_scope.cancel()
-        await self._publish()
+        await self._show()
         report = self._report(self._end_state())
         wire = report.to_wire()
         await self.host.insist("the run", lambda: self.store.runs.end(self.record.id, report.state, wire))
@@ -200,7 +200,7 @@ class Runner:
                 self._wind_up()
             decision = self._decide()
             self._apply(decision)
-            await self._publish()  # before anything starts, so that a worker finds its own files among the active ones
+            await self._show()  # before anything starts, so that a worker finds its own files among the active ones
             if decision.finished:
                 return
             self._launch(decision)
@@ -259,39 +259,8 @@ class Runner:
         moved, self._moved = self._moved, anyio.Event()
         moved.set()
 
-    async def _publish(self) -> None:
-        """Show where everything stands; a view that cannot be written stops no work.
-
-        Raises: RunTakenOverError.
-        """
-        try:
-            await anyio.to_thread.run_sync(self._show)
-            await anyio.to_thread.run_sync(self._publisher.publish, self.plans)
-        except RunTakenOverError:
-            raise
-        except (HarnessError, OSError) as error:
-            if self.store.troubles.met("publishing", error):
-                await self._say("publishing_failed", sentence_of(error))
-        else:
-            if self.store.troubles.over("publishing"):
-                await self._say("published", "")
-
-    def _show(self) -> None:
-        """Keep in the journal what has changed of the plans and phases."""
-        self.store.runs.require_lead()
-        marks = {name: one.mark for name, one in self.plans.items()}
-        changed = [name for name, mark in marks.items() if self._shown.get(name) != mark]
-        phases = tuple(sorted(self._phases.reports))
-        if not changed and self._shown.get("") == phases:
-            return
-        news = [(self.plans[name].outcome(), self.plans[name].selected) for name in changed]
-        reports = {name: report.to_wire() for name, report in self._phases.reports.items()}
-        self.store.runs.show(self.record.id, news, reports if self._shown.get("") != phases else None)
-        self._shown |= {name: marks[name] for name in changed} | {"": phases}
-        self.store.ring()
-
-    async def _say(self, kind: str, reason: str, plan_id: str | None = None, **data: object) -> None:
-        await anyio.to_thread.run_sync(lambda: say(self.store, kind, reason, self.record.id, plan_id, **data))
+    async def _show(self) -> None:
+        await self._showing.show(self.plans, self._phases.reports)
 
     def _take_up(self) -> None:
         await_launches(self.store, self.record.id)
@@ -404,13 +373,17 @@ class Runner:
         if self.stopping or (await anyio.to_thread.run_sync(self._was_aborted, session.id) and not recoverable):
             progress.state = "aborted"
         elif recoverable and len(progress.attempts) <= self.config.max_retries:
-            delay = retry_delay(self.config, len(progress.attempts))
-            progress.retry_at = anyio.current_time() + delay
-            progress.context = await anyio.to_thread.run_sync(retry_context, self.store, session)
-            progress.state = "waiting"
-            await self._say("retry", session.reason or "", progress.plan.id, after=delay)
+            await self._retry_later(progress, session)
         else:
             progress.state = "failed"
+
+    async def _retry_later(self, progress: PlanProgress, session: SessionRecord) -> None:
+        delay, reason = retry_delay(self.config, len(progress.attempts)), session.reason or ""
+        progress.retry_at = anyio.current_time() + delay
+        progress.context = await anyio.to_thread.run_sync(retry_context, self.store, session)
+        progress.state = "waiting"
+        tell = partial(say, self.store, "retry", reason, self.record.id, progress.plan.id, after=delay)
+        await anyio.to_thread.run_sync(tell)
 
     def _was_aborted(self, session_id: str) -> bool:
         sent = self.store.messages.select(session_id, direction="out")

@@ -53,8 +53,8 @@ async def test_views_that_cannot_be_written_are_a_sentence_on_the_board_until_th
         in_the_way.mkdir()  # nothing can be renamed onto a folder
         assert run._leading is not None
         runner = run._leading.runner
-        runner._publisher._shown.clear()
-        await runner._publish()
+        runner._showing._publisher._shown.clear()
+        await runner._show()
         await happens(h, lambda: h.store.troubles.sentences)
         text = await anyio.to_thread.run_sync(lambda: ControlRoom(h).look(live=True).text)
         assert text.count("dependency-graph.json") == 2
