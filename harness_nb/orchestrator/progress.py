@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from harness_nb.orchestrator.scheduler import PlanFacts
 from harness_nb.plans.roadmap import write_roadmap
 from harness_nb.protocol.files import ActiveFile, DependencyGraph, GraphPlan
 from harness_nb.protocol.outcome import PlanOutcome
@@ -62,6 +63,21 @@ class PlanProgress:
         """What differs as soon as the outcome would, and is made more quickly."""
         attempts = tuple((one.id, one.ended_at) for one in self.attempts)
         return (self.state, self.reason, self.worker, self.verified, self.earlier, attempts, id(self.report))
+
+    def facts(self, depends_on: frozenset[str], now: float) -> PlanFacts:
+        """Return what the scheduler is to know of this plan; ``now`` is by the event loop's clock."""
+        return PlanFacts(
+            id=self.plan.id,
+            phase=self.plan.phase,
+            depends_on=depends_on,
+            writes=tuple(self.plan.writes),
+            reads=tuple(self.plan.reads),
+            state="waiting" if self.state == "held" else self.state,
+            selected=self.selected,
+            research=self.plan.frontmatter.type == "research",
+            refusal=self.refusal,
+            ready_in=0.0 if self.retry_at is None else max(0.0, self.retry_at - now),
+        )
 
     def outcome(self) -> PlanOutcome:
         """Return what the report says of this plan."""

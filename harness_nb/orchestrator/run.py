@@ -31,7 +31,7 @@ from harness_nb.orchestrator.notifying import Notifier, RunNotices
 from harness_nb.orchestrator.phases import PhaseChecks
 from harness_nb.orchestrator.policies import Prospect, prospect, rules_of_run
 from harness_nb.orchestrator.restore import await_launches, restore, retry_context, retry_delay
-from harness_nb.orchestrator.scheduler import Decision, Limits, PlanFacts, decide
+from harness_nb.orchestrator.scheduler import Decision, Limits, decide
 from harness_nb.orchestrator.showing import Showing
 from harness_nb.orchestrator.verdicts import Verdicts, say
 from harness_nb.protocol.outcome import RunReport
@@ -210,8 +210,9 @@ class Runner:
                 await moved.wait()
 
     def _decide(self) -> Decision:
+        now, needed = anyio.current_time(), self.project.graph.dependencies_of
         return decide(
-            {name: self._facts(one) for name, one in self.plans.items()},
+            {name: one.facts(needed(one.plan.id), now) for name, one in self.plans.items()},
             gates=self._phases.gates,
             limits=Limits(
                 self.record.options.max_parallel or self.config.max_parallel_executions,
@@ -239,21 +240,9 @@ class Runner:
         for phase in decision.check:
             self._tasks.start_soon(self._check_phase, phase)
 
-    def _facts(self, progress: PlanProgress) -> PlanFacts:
-        plan = progress.plan
-        delay = 0.0 if progress.retry_at is None else max(0.0, progress.retry_at - anyio.current_time())
-        return PlanFacts(
-            id=plan.id,
-            phase=plan.phase,
-            depends_on=self.project.graph.dependencies_of(plan.id),
-            writes=tuple(plan.writes),
-            reads=tuple(plan.reads),
-            state="waiting" if progress.state == "held" else progress.state,
-            selected=progress.selected,
-            research=plan.frontmatter.type == "research",
-            refusal=progress.refusal,
-            ready_in=delay,
-        )
+    async def _check_phase(self, phase: str) -> None:
+        if await self._phases.check(phase, self._until_stop()):
+            self._move()
 
     def _move(self) -> None:
         moved, self._moved = self._moved, anyio.Event()
@@ -388,7 +377,3 @@ class Runner:
     def _was_aborted(self, session_id: str) -> bool:
         sent = self.store.messages.select(session_id, direction="out")
         return any(message.type == "abort_task" for message in sent)
-
-    async def _check_phase(self, phase: str) -> None:
-        if await self._phases.check(phase, self._until_stop()):
-            self._move()
