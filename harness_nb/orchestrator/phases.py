@@ -71,8 +71,8 @@ class PhaseChecks:
         """Note that a phase's checks are about to run, so that nobody begins them twice."""
         self.gates[phase] = "checking"
 
-    async def check(self, phase: str, until_stop: AbstractContextManager[anyio.CancelScope]) -> bool:
-        """Run a phase's own checks; false where ``until_stop`` ended them, and they stay due.
+    async def check(self, phase: str, until_stop: AbstractContextManager[anyio.CancelScope]) -> None:
+        """Run a phase's own checks; where ``until_stop`` ends them they stay due.
 
         Raises: RunTakenOverError.
         """
@@ -81,7 +81,7 @@ class PhaseChecks:
                 report = await self._judge.phase(phase, [one.plan for one in self._members(phase)])
             if scope.cancelled_caught:
                 self.gates[phase] = "due"
-                return False
+                return
         except RunTakenOverError:
             raise
         except Exception as error:
@@ -91,7 +91,6 @@ class PhaseChecks:
         finally:
             self.reports[phase] = report
             self.gates[phase] = "open" if report.passed else "failed"
-        return True
 
     async def _write_down(self, phase: str, report: Report) -> None:
         def write() -> None:

@@ -241,8 +241,8 @@ class Runner:
             self._tasks.start_soon(self._check_phase, phase)
 
     async def _check_phase(self, phase: str) -> None:
-        if await self._phases.check(phase, self._until_stop()):
-            self._move()
+        await self._phases.check(phase, self._until_stop())
+        self._move()
 
     def _move(self) -> None:
         moved, self._moved = self._moved, anyio.Event()

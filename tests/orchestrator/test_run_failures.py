@@ -113,6 +113,19 @@ def test_stop_right_after_the_start_leaves_nothing_running(harness: Harness) -> 
 
 
 @pytest.mark.row(5)
+def test_stop_ends_the_checks_of_a_phase_and_the_next_run_does_them(harness: Harness, root: Path) -> None:
+    """The check passes for the plan and goes on for ever for its phase, until it is let go."""
+    slow = "test -e judged || { touch judged; exit 0; }; touch checking; while ! test -e go; do sleep 0.02; done"
+    write_plan(root, "01-01", must_pass=[{"id": "slow", "type": "command_succeeds", "command": slow}])
+    run = harness.run()
+    until((root / "checking").exists)
+    assert run.stop().state == "stopped"
+    (root / "go").touch()
+    report = harness.run().wait(timeout=LIMIT)
+    assert report.passed
+    assert report.phases["1"].passed
+
+
 def test_stop_does_not_wait_for_a_person_and_the_next_run_judges_what_was_done(harness: Harness, root: Path) -> None:
     """The question expires with the run; the work is judged, and not done again, by the run after it."""
     write_plan(root, "01-01", "echo x >> done", must_pass=[])
