@@ -236,8 +236,10 @@ class SessionHost(Insisting):
 
     def close_python(self, session_id: str, *, state: str, reason: str | None = None) -> None:
         """End a session that is this very process."""
-        self.store.sessions.end(session_id, state=state, reason=reason)
-        release(self.store.layout.session(session_id).lock)
+        try:
+            self.store.sessions.end(session_id, state=state, reason=reason)
+        finally:  # where that cannot be stored now, it is found to have ended, as any other
+            release(self.store.layout.session(session_id).lock)
 
     # --- noticing ----------------------------------------------------------------------------
 
