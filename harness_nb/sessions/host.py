@@ -257,6 +257,7 @@ class SessionHost(Insisting):
             await anyio.sleep(GIVE_WAY)
 
     async def _follow(self, session_id: str, unwatched: bool) -> None:  # noqa: FBT001 — a task's arguments have no names
+        self.store.runs.act_as(None)  # a run may have started it, and it must go on when that is taken over
         if not unwatched:
             self._seen_alive.add(session_id)
         try:

@@ -81,8 +81,11 @@ class Runs:
             self._events.add("run_taken_up", run_id=run_id, actor="run", door=door, data=data)
         return record
 
-    def act_as(self, record: RunRecord) -> None:
-        """Make every change of the calling task, and of those that it starts, one that comes from doing a run."""
+    def act_as(self, record: RunRecord | None) -> None:
+        """Make every change of the calling task, and of those that it starts, one that comes from doing a run.
+
+        None is for a task that was started by such a one and works for everybody.
+        """
         _leading.set(record)
 
     def show(
