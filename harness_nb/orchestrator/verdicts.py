@@ -41,6 +41,7 @@ class Verdicts:
 
     async def complete(self, progress: PlanProgress, verdict: str) -> None:
         """Leave a summary and a commit behind, then write down that the plan is done."""
+        await anyio.to_thread.run_sync(self._store.runs.require_lead)  # files and commits know of no such thing
         progress.verified = True if verdict == "passed" else None
         progress.reason = await self._leave_behind(progress)
         await self.record(progress, verdict)
