@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from harness_nb.store import Store
 
 
+STOPPED = "ended by stop"
+"""Why a session failed that was ended with its run."""
 LOOK_AGAIN = 0.02
 
 
@@ -54,6 +56,11 @@ def retry_context(store: Store, failed: SessionRecord) -> str:
 def retry_delay(config: Config, attempts: int) -> float:
     """Return the seconds between a failure and the next try, after so many: each time twice as long."""
     return float(config.retry_delay * 2 ** (attempts - 1))
+
+
+def was_aborted(store: Store, session_id: str) -> bool:
+    """Say whether a try was told to stop its task."""
+    return any(message.type == "abort_task" for message in store.messages.select(session_id, direction="out"))
 
 
 def earlier_attempts(store: Store, plan_id: str) -> list[SessionRecord]:
@@ -144,12 +151,19 @@ class _Restoration:
             progress.state, progress.context = "waiting", retry_context(self.store, last)
             progress.pause = self._left_of_delay(last, len(progress.attempts))
         else:
-            progress.state, progress.reason = "failed", last.reason or "verification failed"
+            progress.state = "aborted" if self._was_aborted(last) else "failed"
+            progress.reason = last.reason or "verification failed"
             progress.verified = False if last.report else None
 
     def _may_retry(self, last: SessionRecord) -> bool:
         result = result_of(self.store, last.id)
         return last.state == "failed" and bool(result and result.recoverable)
+
+    def _was_aborted(self, last: SessionRecord) -> bool:
+        if last.state != "failed" or self._may_retry(last):
+            return False
+        stopped = self.record.stopping and last.reason == STOPPED
+        return stopped or was_aborted(self.store, last.id)
 
     def _left_of_delay(self, last: SessionRecord, attempts: int) -> float:
         delay = retry_delay(self.config, attempts)

@@ -30,7 +30,7 @@ from harness_nb.orchestrator.notices import end_notice
 from harness_nb.orchestrator.notifying import Notifier, RunNotices
 from harness_nb.orchestrator.phases import PhaseChecks
 from harness_nb.orchestrator.policies import Prospect, prospect, rules_of_run
-from harness_nb.orchestrator.restore import await_launches, restore, retry_context, retry_delay
+from harness_nb.orchestrator.restore import await_launches, restore, retry_context, retry_delay, was_aborted
 from harness_nb.orchestrator.scheduler import Decision, Limits, decide
 from harness_nb.orchestrator.showing import Showing
 from harness_nb.orchestrator.verdicts import Verdicts, say
@@ -359,7 +359,7 @@ class Runner:
         recoverable = bool(result and not result.success and result.recoverable) and not self.stopping
         await self._verdicts.record(progress, "failed")
         progress.reason = session.reason
-        if self.stopping or (await anyio.to_thread.run_sync(self._was_aborted, session.id) and not recoverable):
+        if self.stopping or (await anyio.to_thread.run_sync(was_aborted, self.store, session.id) and not recoverable):
             progress.state = "aborted"
         elif recoverable and len(progress.attempts) <= self.config.max_retries:
             await self._retry_later(progress, session)
@@ -373,7 +373,3 @@ class Runner:
         progress.state = "waiting"
         tell = partial(say, self.store, "retry", reason, self.record.id, progress.plan.id, after=delay)
         await anyio.to_thread.run_sync(tell)
-
-    def _was_aborted(self, session_id: str) -> bool:
-        sent = self.store.messages.select(session_id, direction="out")
-        return any(message.type == "abort_task" for message in sent)
