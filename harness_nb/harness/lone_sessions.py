@@ -81,10 +81,16 @@ class LoneSessions:
                     self._done(name)  # a later try at the same plan counts
             if not self._due or not is_trusted(self._store.layout.root):
                 return []
+            waiting = self._due - self._carried - self._of_run()
         except (HarnessError, OSError):  # the journal is busy, say, or the project was deleted
             return []
-        waiting = [name for name in self._due - self._carried if self._pauses.get(name, (0.0, now))[1] <= now]
-        return [name for name in sorted(waiting) if self._is_ours(name)]
+        due = [name for name in waiting if self._pauses.get(name, (0.0, now))[1] <= now]
+        return [name for name in sorted(due) if self._is_ours(name)]
+
+    def _of_run(self) -> set[str | None]:
+        """Return the sessions that the run which goes on has taken for its own: it judges them."""
+        run = self._store.runs.unfinished()
+        return {one.session_id for one, _ in self._store.runs.plans(run.id)[1]} if run is not None else set()
 
     def _notice(self) -> bool:
         if self._seen:
