@@ -163,6 +163,8 @@ def _enlist(store: Store, options: RunOptions, *, detached: bool, actor: str, do
     if record is not None and not record.stopping and _goes_on(record.options, exact):
         news = _with_news(record.options, exact)
         return store.runs.change_options(record.id, news, detached=detached, actor=actor, door=door), project
+    if record is not None and record.detached and record.trouble is None and not record.stopping:
+        raise errors.SecondRunError(store.layout.root, {})  # its process is just starting, or being replaced
     if record is not None:
         store.runs.end(record.id, "stopped")
     store.write_default_config()
