@@ -68,6 +68,7 @@ class Opened:
         self._run: AsyncRun | None = None
         self._judges = judges
         self._takeover = TakeOver(self.store, self.host.changes)
+        self._leads = False
         self._lone: LoneSessions | None = None
         self._failure: Exception | None = None
         self._looked = 0
@@ -162,7 +163,9 @@ class Opened:
         return self._failure or errors.HarnessClosedError()
 
     def _let_go(self) -> None:
-        release(self.store.layout.lease)
+        if self._leads:  # the lease is the process's, and another harness in it may do a run
+            self._leads = False
+            release(self.store.layout.lease)
         self.store.ring()  # for those who show whether somebody runs the plans
 
     @property

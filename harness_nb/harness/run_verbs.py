@@ -85,8 +85,13 @@ class RunVerbs(Opened):
             return prepare_run(self.host, self.desk, options, functions, actor=self.actor, door=self.door)
 
         runner = await anyio.to_thread.run_sync(prepare)
+        self._leads = True
         leading = Leading(runner)
-        self._open.start_soon(leading.drive, self.closed_by, self._let_go)
+        try:
+            self._open.start_soon(leading.drive, self.closed_by, self._let_go)
+        except errors.HarnessError:  # it was closed meanwhile
+            self._let_go()
+            raise
         return AsyncRun(self._whole, runner.record, leading)
 
     def see_to(self, record: RunRecord) -> None:
