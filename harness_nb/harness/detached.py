@@ -6,6 +6,9 @@ with the environment of whoever started it. It has the project's lease while it 
 when it dies, whatever it dies of. Every process that keeps a project open for long looks twice a second whether an
 unfinished run has lost its holder, and starts another one: of several that do, the lease lets one through.
 
+A journal may come with a folder, from an archive say, so a run that nobody here asked for goes on in trusted projects
+alone.
+
 What is written as a Python function lives in one process alone, so a run that may need such a check stays there.
 """
 
@@ -22,6 +25,7 @@ import anyio.to_thread
 
 from harness_nb.errors import HarnessError, HolderFailedError, JournalTroubleError, UnusableArgumentError
 from harness_nb.store.locks import is_held
+from harness_nb.store.trust import is_trusted
 from harness_nb.verification.registry import own_checks
 
 if TYPE_CHECKING:
@@ -75,11 +79,16 @@ def start_holder(store: Store, run_id: str) -> None:
 
 
 class TakeOver:
-    """Sees to it that an unfinished detached run has a process that does it."""
+    """Sees to it that an unfinished detached run has a process that does it, and one that is to stop.
 
-    def __init__(self, store: Store, changes: Changes) -> None:
+    Without ``any_run`` that is for runs alone that somebody wanted to be done here.
+    """
+
+    def __init__(self, store: Store, changes: Changes, *, any_run: bool = True) -> None:
         self._store = store
         self._changes = changes
+        self._any_run = any_run
+        self._wanted: set[str] = set()
         self._tries = 0
         self._calm = 0
         self._awaited = 0
@@ -94,8 +103,9 @@ class TakeOver:
                 if record is not None:
                     await anyio.to_thread.run_sync(self._see_to, record)
                     await self._while_held()
-            except (JournalTroubleError, OSError):
-                record = None
+            except (JournalTroubleError, OSError):  # nobody tells when that has passed
+                await anyio.sleep(LOOK)
+                continue
             if record is None:
                 await changed.wait()
             await anyio.sleep(LOOK)
@@ -104,6 +114,7 @@ class TakeOver:
         """Let time pass while somebody does the run: that is asked of its lock alone, which costs next to nothing."""
         for _ in range(SETTLED_LOOKS):
             if not is_held(self._store.layout.lease):
+                self._changes.happened()  # who died after it wrote down the end, say, has told nobody
                 return
             self._calm += 1
             await anyio.sleep(LOOK)
@@ -114,6 +125,7 @@ class TakeOver:
         Raises: HolderFailedError.
         """
         self._tries = 0
+        self._wanted.add(record.id)
         if not is_held(self._store.layout.lease):
             self._try(record)
 
@@ -125,7 +137,12 @@ class TakeOver:
 
     def _unfinished(self) -> RunRecord | None:
         record = self._store.runs.unfinished()
-        return record if record is not None and record.detached and record.trouble is None else None
+        if record is None or record.trouble is not None or not (record.detached or record.stopping):
+            return None
+        return record if record.id in self._wanted or self._is_everybodys() else None
+
+    def _is_everybodys(self) -> bool:
+        return self._any_run and is_trusted(self._store.layout.root)
 
     def _see_to(self, record: RunRecord) -> None:
         """Start a holder where there is none, and none that was started is still about to be."""

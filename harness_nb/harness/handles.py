@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 
 from harness_nb.errors import JournalTroubleError, NoPlansError, RunPausedError, UnknownPlanError
+from harness_nb.harness.detached import LOOK
 from harness_nb.harness.runs import project_of
 from harness_nb.harness.state import open_project
 from harness_nb.orchestrator import answers
@@ -325,7 +326,8 @@ class AsyncRun:
                 self.harness.require_open()
             if alone:
                 await anyio.to_thread.run_sync(self._require_answers)
-            await changed.wait()
+            with anyio.move_on_after(LOOK if self._leading is None else None):  # who ended it may die before it rings
+                await changed.wait()
 
     def _has_ended(self) -> bool:
         if self._leading is not None:
@@ -357,8 +359,9 @@ class AsyncRun:
             lambda: harness.store.runs.ask_to_stop(self.id, actor=harness.actor, door=harness.door)
         )
         if asked.ended_at is None and self._leading is None:
-            await anyio.to_thread.run_sync(harness.see_to, asked)
-        return await self.wait()
+            await harness.see_through(asked)
+        await self._end(alone=False)  # what is open needs no answer any more
+        return await anyio.to_thread.run_sync(lambda: self.report)
 
     async def graph(self) -> Plot:
         """Return the plan graph as it stands in this run."""

@@ -67,7 +67,8 @@ class Opened:
         self._tasks: TaskGroup | None = None
         self._run: AsyncRun | None = None
         self._judges = judges
-        self._takeover = TakeOver(self.store, self.host.changes)
+        self._takeover = TakeOver(self.store, self.host.changes, any_run=judges)
+        self._takes_over = False
         self._leads = False
         self._lone: LoneSessions | None = None
         self._failure: Exception | None = None
@@ -80,6 +81,7 @@ class Opened:
         tasks = anyio.create_task_group()
         self._tasks = await tasks.__aenter__()
         self._failure = None
+        self._takes_over = False
         self.answering.begin_anew()
         self._looked = await anyio.to_thread.run_sync(last_look, self.store)
         notices = LoneNotices(self.store, self.answering.is_mine, self.answering.prospect_of)  # from now on
@@ -87,6 +89,7 @@ class Opened:
         if self._judges and not self.store.is_export:
             self._lone = LoneSessions(self.host, self.desk, self.answer_for)
             tasks.start_soon(self._lone.serve)
+            self._takes_over = True
             tasks.start_soon(self._takeover.serve)
             tasks.start_soon(Notifier(self.host, notices.look).serve)
         return self

@@ -101,6 +101,16 @@ class RunVerbs(Opened):
         """
         self._takeover.start(record)
 
+    async def see_through(self, record: RunRecord) -> None:
+        """Have a process do a run which has not ended, and another one if that dies, while this harness is open.
+
+        Raises: HolderFailedError.
+        """
+        await anyio.to_thread.run_sync(self.see_to, record)
+        if not self._takes_over:
+            self._takes_over = True
+            self._open.start_soon(self._takeover.serve)
+
     @property
     def current_run(self) -> AsyncRun | None:
         """The newest run of this harness, or the project's one that a process of its own is doing."""

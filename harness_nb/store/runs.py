@@ -115,10 +115,10 @@ class Runs:
         """
         with self._journal.write():
             record = self.get(run_id)
-            if record.state != "running" or record.stopping:
+            if record.state != "running" or (record.stopping and record.trouble is None):
                 return record
             self._events.add("run_stop_asked", run_id=run_id, actor=actor, door=door)
-            return self._update(run_id, stopping=True)
+            return self._update(run_id, stopping=True, trouble=None)
 
     def pause(self, run_id: str, trouble: str) -> RunRecord:
         """Write down why a run that has not ended cannot go on by itself."""
