@@ -13,7 +13,7 @@ from harness_nb.harness.detached import is_detached
 from harness_nb.harness.handles import AsyncRun
 from harness_nb.harness.leading import Leading
 from harness_nb.harness.opened import Opened
-from harness_nb.harness.runs import enlist_run, join_run, options_of, prepare_run
+from harness_nb.harness.runs import enlist_run, is_begun, join_run, options_of, prepare_run
 from harness_nb.harness.state import open_project
 from harness_nb.store import require_workplace
 from harness_nb.store.settings import unknown_settings
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from harness_nb.protocol.files import Policy
     from harness_nb.protocol.plans import Plan
     from harness_nb.protocol.records import RunOptions, RunRecord
+
+BEGINNING = 10.0
+"""Seconds that another process is given which begins the same run at the same time."""
+LOOK_AGAIN = 0.05
 
 
 class RunVerbs(Opened):
@@ -76,9 +80,20 @@ class RunVerbs(Opened):
         return AsyncRun(self._whole, record) if record is not None else None
 
     async def _detach(self, options: RunOptions) -> AsyncRun:
-        record = await self.announced(lambda: enlist_run(self.store, options, actor=self.actor, door=self.door))
-        await anyio.to_thread.run_sync(self.see_to, record)
-        return AsyncRun(self._whole, record)
+        until = anyio.current_time() + BEGINNING
+        while True:
+            try:
+                record = await self.announced(lambda: enlist_run(self.store, options, actor=self.actor, door=self.door))
+            except errors.SecondRunError:  # it may be this very one, which another process begins in this moment
+                if joined := await self._join(options):
+                    return joined
+                begun = await anyio.to_thread.run_sync(is_begun, self.store, options)
+                if not begun or anyio.current_time() > until:
+                    raise
+                await anyio.sleep(LOOK_AGAIN)
+            else:
+                await anyio.to_thread.run_sync(self.see_to, record)
+                return AsyncRun(self._whole, record)
 
     async def _lead(self, options: RunOptions, functions: Sequence[PolicyFunction]) -> AsyncRun:
         def prepare() -> Runner:

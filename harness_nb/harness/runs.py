@@ -104,16 +104,30 @@ def join_run(store: Store, options: RunOptions, *, actor: str, door: str) -> Run
 
     Raises: NoPlansError, UnknownPlanError, UnreadableFileError.
     """
-    record = store.runs.unfinished()
-    if record is None or not record.detached or record.stopping or not is_held(store.layout.lease):
+    if not is_held(store.layout.lease):
         return None
-    exact = _exact(options, project_of(store, options))
-    if not _goes_on(record.options, exact):
+    record, exact = _meant(store, options)
+    if record is None:
         return None
     news = _with_news(record.options, exact)
     if news == record.options:
         return record
     return store.runs.change_options(record.id, news, detached=True, actor=actor, door=door)
+
+
+def is_begun(store: Store, options: RunOptions) -> bool:
+    """Say whether the run that is meant is there, though nobody may do it yet.
+
+    Raises: NoPlansError, UnknownPlanError, UnreadableFileError.
+    """
+    return _meant(store, options)[0] is not None
+
+
+def _meant(store: Store, options: RunOptions) -> tuple[RunRecord | None, RunOptions]:
+    exact = _exact(options, project_of(store, options))
+    record = store.runs.unfinished()
+    meant = record is not None and record.detached and not record.stopping and _goes_on(record.options, exact)
+    return record if meant else None, exact
 
 
 def take_up_run(host: SessionHost, desk: Desk, run_id: str, *, door: str) -> Runner | None:
