@@ -20,7 +20,7 @@ from harness_nb.sessions.channel import is_listening
 from harness_nb.sessions.orphans import runs
 from harness_nb.sessions.shim.tree import boot_id, host_id
 from harness_nb.store.atomic import read_json
-from harness_nb.store.locks import is_held, leave_note
+from harness_nb.store.locks import is_held, leave_number
 
 if TYPE_CHECKING:
     from harness_nb.protocol.records import SessionRecord
@@ -70,8 +70,10 @@ def is_to_come(store: Store, session: SessionRecord) -> bool:
 
     Raises: OSError, where the lock cannot be asked.
     """
-    there = store.layout.session(session.id).shim.exists()
-    return not there and _is_awaited(store, session) and not is_alive(store, session.id)
+    folder = store.layout.session(session.id)
+    if folder.shim.exists() or _where_else(folder, session):
+        return False
+    return _is_awaited(store, session) and not is_alive(store, session.id)
 
 
 def rule_out(store: Store, session: SessionRecord) -> bool:
@@ -80,7 +82,7 @@ def rule_out(store: Store, session: SessionRecord) -> bool:
     Raises: OSError, where that cannot be written down.
     """
     try:
-        return leave_note(store.layout.session(session.id).lock, {"ruledOut": session.lives})
+        return leave_number(store.layout.session(session.id).lock, "ruledOut", session.lives)
     except OSError as error:
         if error.errno in NOWHERE_TO_LOCK:  # where this process finds no lock to take, no shim finds one
             return True

@@ -36,14 +36,18 @@ def acquire(path: Path, note: dict[str, Any] | None = None) -> bool:
         return True
 
 
-def leave_note(path: Path, note: dict[str, Any]) -> bool:
-    """Write down something for whoever takes the lock next, unless somebody has it already: then false, and nothing."""
+def leave_number(path: Path, name: str, number: int) -> bool:
+    """Write down a number for whoever takes the lock next, unless somebody has it already: then false, and nothing.
+
+    A higher one that is there stays: whoever left that has looked later.
+    """
     with _guard:
         descriptor = _locked(path)
         if descriptor is None:
             return False
         try:
-            _write_note(descriptor, note)
+            if _number_in(descriptor, name) < number:
+                _write_note(descriptor, {name: number})
         finally:
             os.close(descriptor)
         return True
@@ -106,6 +110,13 @@ def _locked(path: Path) -> int | None:
 def _write_note(descriptor: int, note: dict[str, Any]) -> None:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(note).encode(), 0)
+
+
+def _number_in(descriptor: int, name: str) -> int:
+    try:
+        return int(json.loads(os.pread(descriptor, 4096, 0))[name])
+    except (ValueError, TypeError, KeyError):  # nothing is there yet
+        return 0
 
 
 def _is_locked(descriptor: int) -> bool:

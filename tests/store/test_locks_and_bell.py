@@ -15,7 +15,7 @@ import pytest
 
 from harness_nb.store import Bell, Store
 from harness_nb.store.bell import ring
-from harness_nb.store.locks import acquire, held_here, is_held, leave_note, note_of, release
+from harness_nb.store.locks import acquire, held_here, is_held, leave_number, note_of, release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,22 +50,24 @@ def ask_in_process(lock: Path) -> tuple[bool, bool, bool, dict[str, Any]]:
 
 
 class TestLocks:
-    def test_a_note_is_left_for_the_next_holder_only_where_there_is_none(self, lock: Path) -> None:
-        assert leave_note(lock, {"for": "the next"})
+    def test_a_number_is_left_for_the_next_holder_only_where_there_is_none(self, lock: Path) -> None:
+        assert leave_number(lock, "life", 2)
+        assert leave_number(lock, "life", 1)
         assert not is_held(lock)
-        assert note_of(lock) == {"for": "the next"}
+        assert note_of(lock) == {"life": 2}, "a lower number replaces no higher one"
         assert acquire(lock)
-        assert not leave_note(lock, {"for": "nobody"})
+        assert not leave_number(lock, "life", 3)
         release(lock)
         ready = SPAWN.Queue()
         holder = SPAWN.Process(target=hold, args=(os.fspath(lock), ready))
         holder.start()
         assert ready.get()
-        assert not leave_note(lock, {"for": "nobody"})
+        assert not leave_number(lock, "life", 3)
         holder.kill()
         holder.join()
         assert note_of(lock) == {"pid": holder.pid, "door": "test"}
-        assert leave_note(lock, {})
+        assert leave_number(lock, "life", 1)
+        assert note_of(lock) == {"life": 1}
 
     def test_one_process_holds_it_and_others_see_that_and_the_note(self, lock: Path) -> None:
         assert not is_held(lock)
