@@ -25,7 +25,7 @@ import sys
 import time
 
 from .door import Door
-from .files import LastWord, ring, write_json
+from .files import LastWord, remove, ring, write_json
 from .log import Log
 from .terminal import Keyboard, Pipes, Terminal, set_size
 from .tree import become_subreaper, boot_id, host_id, kill_tree, reap, signal_tree, start_time, tree
@@ -74,6 +74,7 @@ class Shim:
         self.stopped_by: str | None = None
         self.signalled: set[int] = set()
         self.exit_code: int | None = None
+        self.worker = 0
         self.poll = select.poll()
 
     # --- start -------------------------------------------------------------------------------
@@ -83,6 +84,7 @@ class Shim:
         self.lock = os.open(self.orders["lock"], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.lockf(self.lock, fcntl.LOCK_EX)
         self._require_wanted()
+        remove(self.orders["exit"])  # of an earlier life; only whoever has the lock may
         self.log = Log(self.orders["log"], self.orders.get("limit"))
         if self.orders.get("credentials"):
             self.unmasked = self._grant("start", self.orders.pop("credentials"))
@@ -306,7 +308,8 @@ class Shim:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:
-        signal_tree(self.worker, number)
+        if self.worker:  # else it is just being started, and the signals that follow reach it
+            signal_tree(self.worker, number)
 
     def _finish(self, code: int) -> None:
         self._drain()
