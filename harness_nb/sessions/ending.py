@@ -53,6 +53,8 @@ def conclude(store: Store, session_id: str, *, unwatched: bool = False) -> Sessi
     if ended is None:
         if not rule_out(store, session):
             return None
+        ended = _exit(folder)  # it may have come late, and gone since
+    if ended is None:
         end_orphan(folder, unless=lambda: _may_live(store, session))
         if _may_live(store, session):  # somebody has started it again meanwhile
             return None

@@ -58,7 +58,6 @@ def launch(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]:
     orders = json.dumps(orders_for(layout, session_id, order)).encode()
     try:
         layout.bells.mkdir(parents=True, exist_ok=True, mode=0o700)
-        layout.session(session_id).exit.unlink(missing_ok=True)  # of an earlier life of the same session
         reply, errors = _said_by_shim(orders)
     except subprocess.TimeoutExpired:
         raise ShimFailedError(session_id, f"it did not start within {START_TIMEOUT:.0f} s") from None

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from harness_nb.errors import HarnessError, NotResumableError, ShimFailedError, UnreadableFileError
 from harness_nb.protocol.files import Config
-from harness_nb.sessions.channel import ask_shim
 from harness_nb.sessions.drivers import DRIVERS, Assignment, driver_named
 from harness_nb.sessions.findings import say_found
 from harness_nb.sessions.launch import Launch, launch
@@ -91,21 +90,44 @@ def start(
         if before_launch is not None:
             patiently(before_launch, JOURNAL_PATIENCE)
         make_token(folder.token)
-        info = launch(store.layout, session.id, order)
+        info = _launched(store, session, order)
     except (HarnessError, OSError) as error:
-        if isinstance(error, ShimFailedError):
-            _see_off(store, session)
         said = sentence_of(error)
         why = error if isinstance(error, HarnessError) else ShimFailedError(session.id, said)
         raise NeverStarted(why, masker.mask(said)) from None
-    return patiently(lambda: _started(store, session.id, info), JOURNAL_PATIENCE)
+    return patiently(lambda: _started(store, session, info), JOURNAL_PATIENCE)
 
 
-def _see_off(store: Store, session: SessionRecord) -> None:
-    """Keep a process that was too slow for its launcher from beginning, or end it where it just began."""
-    if not rule_out(store, session):
-        with suppress(ShimFailedError):
-            ask_shim(store.layout.session(session.id), do="stop", by="its launcher", grace=0)
+def _launched(store: Store, session: SessionRecord, order: Launch) -> Mapping[str, Any]:
+    """Start a life of a session, and return what its process says of itself.
+
+    Raises: what ``launch`` raises, where no process is there and none can come any more.
+    """
+    try:
+        return launch(store.layout, session.id, order)
+    except ShimFailedError:
+        found = _come_after_all(store, session)
+        if found is None:
+            raise
+        return found
+
+
+def _come_after_all(store: Store, session: SessionRecord) -> Mapping[str, Any] | None:
+    """Return what a process wrote down of which its launcher heard nothing; None where it can never come any more.
+
+    It may be the launcher that was too slow: stopped for a while, it finds a worker that is long at work, or done, or
+    that another process has taken over. So what has come is not ended for that, and counts.
+    """
+    until = time.monotonic() + FILE_PATIENCE
+    while True:
+        ruled_out = rule_out(store, session)
+        with suppress(FileNotFoundError, UnreadableFileError):
+            return read_json(store.layout.session(session.id).shim)
+        if ruled_out:
+            return None
+        if time.monotonic() > until:  # it stands still itself; its lock tells what becomes of it
+            return {}
+        time.sleep(LOOK_AGAIN)
 
 
 def confirm(store: Store, session: SessionRecord) -> bool:
@@ -120,7 +142,7 @@ def confirm(store: Store, session: SessionRecord) -> bool:
     until = time.monotonic() + FILE_PATIENCE
     while time.monotonic() < until:
         with suppress(FileNotFoundError, UnreadableFileError):
-            _started(store, session.id, read_json(store.layout.session(session.id).shim))
+            _started(store, session, read_json(store.layout.session(session.id).shim))
             return True
         if not is_alive(store, session.id):
             return False
@@ -133,7 +155,7 @@ def give_up(store: Store, session: SessionRecord) -> None:
 
     A first one has never started and counts for nothing; after that the session has died once more.
     """
-    if not rule_out(store, session):
+    if not rule_out(store, session) or store.layout.session(session.id).shim.exists():  # it came, and has gone since
         return
     with store.journal.write():
         now = store.sessions.get(session.id)
@@ -170,16 +192,20 @@ def start_again(store: Store, session_id: str) -> SessionRecord:
             **store.messages.waits_for(session_id),
         )  # fmt: skip
     try:
-        return _started(store, session_id, launch(store.layout, session_id, _order_to_resume(store, session)))
+        info = _launched(store, session, _order_to_resume(store, session))
     except (HarnessError, OSError) as error:
-        if isinstance(error, ShimFailedError):
-            _see_off(store, session)
         reason = f"it died and could not be resumed: {error}"
-        with store.journal.write():
-            failed = store.sessions.end(session_id, state="failed", reason=reason)
-            if failed is not None:
-                say_found(store, failed, "died")
-        return failed or store.sessions.get(session_id)
+        return patiently(lambda: _failed_to_resume(store, session, reason), JOURNAL_PATIENCE)
+    return patiently(lambda: _started(store, session, info), JOURNAL_PATIENCE)
+
+
+def _failed_to_resume(store: Store, session: SessionRecord, reason: str) -> SessionRecord:
+    with store.journal.write():
+        now = store.sessions.get(session.id)
+        if now.lives == session.lives and (failed := store.sessions.end(now.id, state="failed", reason=reason)):
+            say_found(store, failed, "died")
+            return failed
+    return now
 
 
 def _forget_life_before(store: Store, session_id: str) -> None:
@@ -215,14 +241,14 @@ def this_process() -> dict[str, Any]:
     return {"pid": os.getpid(), "startTime": start_time(os.getpid()), "bootId": boot_id(), "hostId": host_id()}
 
 
-def _started(store: Store, session_id: str, info: Mapping[str, Any]) -> SessionRecord:
+def _started(store: Store, session: SessionRecord, info: Mapping[str, Any]) -> SessionRecord:
     with store.journal.write():
-        session = store.sessions.get(session_id)
-        if session.launcher is None:  # another process has seen it start
-            return session
-        changes: dict[str, Any] = {"started_at": session.started_at or store.clock(), "launcher": None}
-        if info.get("unmasked"):
-            store.events.add("mask_refused", session_id=session_id, data={"names": info["unmasked"]})
-        if session.state == "initializing":
+        now = store.sessions.get(session.id)
+        if info.get("unmasked"):  # only its launcher is told so, also where somebody else saw it start before
+            store.events.add("mask_refused", session_id=now.id, data={"names": info["unmasked"]})
+        if now.launcher is None or now.lives != session.lives:  # another process has seen it start, or start again
+            return now
+        changes: dict[str, Any] = {"started_at": now.started_at or store.clock(), "launcher": None}
+        if now.state == "initializing":
             changes["state"] = "running"
-        return store.sessions.update(session_id, "session_started", **changes, pid=info.get("pid"))
+        return store.sessions.update(now.id, "session_started", **changes, pid=info.get("pid"))
