@@ -7,7 +7,7 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.errors import ShimFailedError, ShimSilentError
+from harness_nb.errors import ShimFailedError, ShimSilentError, UnreadableFileError
 from harness_nb.store import Layout
 from harness_nb.store.atomic import read_json
 
@@ -61,23 +61,37 @@ async def watch_shim(folder: SessionFolder) -> AsyncIterator[dict[str, Any]]:
     try:
         writer.write(b'{"do": "watch"}\n')
         while (line := await reader.readline()).endswith(b"\n"):
-            yield json.loads(line)
+            yield _news(line)
     finally:
         writer.close()
+
+
+def _news(line: bytes) -> dict[str, Any]:
+    try:
+        news = json.loads(line)
+    except ValueError:
+        news = None
+    if not isinstance(news, dict):
+        raise ConnectionError("what listens there is no shim")
+    return news
 
 
 def socket_of(folder: SessionFolder) -> str:
     """Return the path of a shim's socket, also where the session's folder was deleted: sockets lie outside of it.
 
-    Raises: FileNotFoundError where the session has no shim (yet).
+    Raises: FileNotFoundError where the session has no shim (yet); UnreadableFileError where no shim wrote what is
+    there.
     """
     try:
-        return str(read_json(folder.shim)["socket"])
+        path = read_json(folder.shim).get("socket")
     except FileNotFoundError:
-        path = Layout(folder.path.parents[2]).socket(folder.path.name)
-        if not path.exists():
+        usual = Layout(folder.path.parents[2]).socket(folder.path.name)
+        if not usual.exists():
             raise
-        return str(path)
+        return str(usual)
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise UnreadableFileError(folder.shim, "it does not say where the session's shim listens")
+    return path
 
 
 def is_listening(folder: SessionFolder) -> bool:

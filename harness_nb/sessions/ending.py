@@ -208,7 +208,10 @@ def _exit(folder: SessionFolder) -> dict[str, Any] | None:
         ended = read_json(folder.exit)
     except (FileNotFoundError, UnreadableFileError):
         return None
-    known = isinstance(ended.get("exitCode"), int) and isinstance(ended.get("endedAt"), int | float)
+    try:
+        known = isinstance(ended.get("exitCode"), int) and bool(datetime.fromtimestamp(ended["endedAt"], UTC))
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):  # no shim wrote that
+        return None
     return ended if known else None
 
 
