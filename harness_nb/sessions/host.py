@@ -7,7 +7,6 @@ journal, and the file system for files that others write, on the folders of livi
 
 from __future__ import annotations
 
-import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from harness_nb.sessions.ending import conclude, tell_losses
 from harness_nb.sessions.file_watch import FileWatch
 from harness_nb.sessions.insisting import HINDRANCES, Insisting
 from harness_nb.sessions.proof import proof_of
-from harness_nb.sessions.starting import NeverStarted, confirm, start, start_again, this_process
+from harness_nb.sessions.starting import NeverStarted, confirm, end_without_process, start, start_again, this_process
 from harness_nb.store import Bell
 from harness_nb.store.locks import acquire, held_here, release
 
@@ -152,18 +151,15 @@ class SessionHost(Insisting):
 
         One of which nothing can be proved is given up: nothing is signalled, and the reason says so.
 
-        Raises: SessionNotFoundError, and a JournalTroubleError or ShimFailedError where its processes are gone and that
-        cannot be stored.
+        Raises: SessionNotFoundError; a JournalTroubleError or ShimFailedError where its processes are gone and that
+        cannot be stored; a ShimSilentError where what holds its terminal stands still: it ends once that goes on.
         """
         session = await anyio.to_thread.run_sync(self.store.sessions.get, session_id)
         if not session.live:
             return session
         await self._write_down_wish(session, {"by": by, "grace": grace}, actor=actor, door=door)
-        if session.worker == "python" or session.died_at is not None:
-            self.store.sessions.end(session_id, state="failed", reason=f"ended by {by}")
-        else:
-            await self._ask_to_stop(session_id, by=by, grace=grace)
-            await self.adopt()
+        await self._ask_to_stop(session_id, by=by, grace=grace)
+        await self.adopt()
         ended = await self._see_end(session_id, anyio.current_time() + grace + END_PATIENCE)
         await self.announce()
         return ended
@@ -198,14 +194,20 @@ class SessionHost(Insisting):
                 await changed.wait()
 
     async def _ask_to_stop(self, session_id: str, **how: Any) -> None:
-        folder = self.store.layout.session(session_id)
+        folder, until = self.store.layout.session(session_id), anyio.current_time() + how["grace"] + END_PATIENCE
         while (session := await anyio.to_thread.run_sync(self._as_it_is, session_id)).live:
+            if await anyio.to_thread.run_sync(end_without_process, self.store, session, f"ended by {how['by']}"):
+                return
             if doubt := (await anyio.to_thread.run_sync(proof_of, self.store, session)).doubt:
                 reason = f"given up by {how['by']}, its processes were left alone: {doubt}"
                 self.store.sessions.end(session_id, state="failed", reason=reason)
                 return
-            with contextlib.suppress(ShimFailedError):
+            try:
                 await anyio.to_thread.run_sync(lambda: ask_shim(folder, do="stop", **how))
+            except ShimFailedError:
+                if anyio.current_time() > until:
+                    raise
+            else:
                 return
             await anyio.sleep(LOOK_AGAIN)  # it is only just starting, or ended by itself this moment
 
@@ -295,7 +297,7 @@ class SessionHost(Insisting):
                     self.output_sizes[session.id] = news["output"]
                     self.output.happened()
                     await self._tell_losses(session.id, news)
-        except (OSError, HarnessError):
+        except (OSError, ValueError, HarnessError):  # also where something else than a shim answers
             await anyio.sleep(await anyio.to_thread.run_sync(self._pause, session))
 
     def _pause(self, session: SessionRecord) -> float:

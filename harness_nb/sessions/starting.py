@@ -17,7 +17,7 @@ from harness_nb.sessions.drivers import DRIVERS, Assignment, driver_named
 from harness_nb.sessions.findings import say_found
 from harness_nb.sessions.launch import Launch, launch
 from harness_nb.sessions.orphans import runs
-from harness_nb.sessions.proof import is_alive, is_fresh, rule_out
+from harness_nb.sessions.proof import is_alive, is_fresh, is_to_come, rule_out
 from harness_nb.sessions.shim.masker import Masker
 from harness_nb.sessions.shim.tree import boot_id, host_id, start_time
 from harness_nb.store.atomic import read_json, read_model, write_model
@@ -165,6 +165,29 @@ def give_up(store: Store, session: SessionRecord) -> None:
             store.sessions.update(now.id, "session_given_up", launcher=None)
         elif (ended := store.sessions.end(now.id, state="failed", reason=NEVER_STARTED)) is not None:
             say_found(store, ended, "died")
+
+
+def end_without_process(store: Store, session: SessionRecord, reason: str) -> bool:
+    """End a session for which no process is there, and see to it that none comes any more; false where one may be.
+
+    It has died, or was wanted long ago and never came; or it is a process that is no worker of ours.
+    """
+    with store.journal.write():
+        now = store.sessions.get(session.id)
+        if not now.live:
+            return True
+        if now.worker != "python" and now.died_at is None and not _never_came(store, now):
+            return False
+        store.sessions.end(now.id, state="failed", reason=reason)
+    return True
+
+
+def _never_came(store: Store, session: SessionRecord) -> bool:
+    try:
+        late = not is_fresh(store, session) and is_to_come(store, session)
+        return late and rule_out(store, session) and not store.layout.session(session.id).shim.exists()
+    except OSError:  # nothing can be proved of it
+        return False
 
 
 def output_limit(store: Store) -> int | None:
