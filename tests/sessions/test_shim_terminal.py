@@ -259,3 +259,14 @@ def test_several_talk_to_one_shim_at_once(workers: Workers) -> None:
             connection.close()
     worker.ask(**typed("done\n"))
     assert worker.ends()["exitCode"] == 0
+
+
+def test_a_worker_may_let_go_of_its_terminal_and_come_back_to_it(workers: Workers) -> None:
+    """As a program does that logs into a file, and then asks for a password."""
+    worker = workers.sh(
+        "exec </dev/null >/dev/null 2>&1; sleep 0.3; exec >/dev/tty </dev/tty; seq 1 5000; read line; echo got $line"
+    )
+    worker.prints("\n5000\n")
+    worker.ask(**typed("it\n"))
+    worker.prints("got it")
+    assert worker.ends()["exitCode"] == 0

@@ -133,7 +133,8 @@ class Shim:
         if self.worker == 0:
             os.close(starter)
             self._become_worker(ends, report, start)
-        for descriptor in {*ends.theirs, report, start}:
+        self.held = ends.held
+        for descriptor in {*ends.theirs, report, start} - {ends.held}:
             os.close(descriptor)
         write_json(orders["info"], self.info(), durable=False)
         os.write(starter, b".")
@@ -352,6 +353,8 @@ class Shim:
                 return
 
     def _drain(self) -> None:
+        if self.held is not None:
+            os.close(self.held)
         # The kernel may hand over the last bytes a moment after the worker has been reaped, and a process
         # that the worker left behind may hold the terminal open for ever: so until the end, or silence.
         limit = time.monotonic() + DRAIN_LIMIT

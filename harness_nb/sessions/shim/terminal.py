@@ -18,12 +18,17 @@ END_OF_TYPING = b"\x04"
 
 
 class Terminal:
-    """Where to read what the worker prints, where to write what it is sent, and its own two ends of that."""
+    """Where to read what the worker prints, where to write what it is sent, and its own two ends of that.
+
+    The shim holds the worker's end open too: a worker that lets go of it may come back to it as ``/dev/tty``, and
+    without anybody there the terminal would be at its end for whoever reads.
+    """
 
     def __init__(self, rows: int, cols: int) -> None:
         self.reads, self._slave = os.openpty()
         self.writes = self.reads
         self.theirs = (self._slave, self._slave)
+        self.held: int | None = self._slave
         set_size(self._slave, rows, cols)
 
     def take(self) -> None:
@@ -38,6 +43,7 @@ class Pipes:
         self.reads, printed = os.pipe()
         typed, self.writes = os.pipe()
         self.theirs = (typed, printed)
+        self.held: int | None = None
 
     def take(self) -> None:
         """Do nothing: pipes belong to nobody."""
