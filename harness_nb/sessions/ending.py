@@ -18,6 +18,7 @@ from harness_nb.protocol.files import SessionResult
 from harness_nb.sessions.findings import DIED, say_doubt, say_found
 from harness_nb.sessions.orphans import end_orphan
 from harness_nb.sessions.proof import proof_of, rule_out
+from harness_nb.sessions.shim.tree import WISHES
 from harness_nb.sessions.starting import can_be_resumed
 from harness_nb.store.atomic import read_json, read_model, write_model
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 Found = Literal["died", "finished meanwhile"]
 LOST = "lost"
-WISHES = (-signal.SIGINT, -signal.SIGQUIT)
-"""How a worker ends whose terminal somebody typed Ctrl-C or Ctrl-\\ at."""
 
 
 def conclude(store: Store, session_id: str, *, unwatched: bool = False) -> SessionRecord | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness_nb.sessions.shim.tree import process, signal_exactly
+from harness_nb.sessions.shim.tree import process, processes, signal_exactly
 from tests.sessions.workers import alive, eventually
 
 if TYPE_CHECKING:
@@ -61,6 +61,29 @@ def test_a_daemon_has_as_long_as_its_worker_to_end_by_itself(workers: Workers) -
     worker.ends()
     assert not alive(daemon)
     assert worker.text.endswith("tidy")
+
+
+@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipes"])
+def test_what_a_worker_that_died_was_doing_does_not_go_on_beside_its_next_life(
+    workers: Workers, *, terminal: bool
+) -> None:
+    worker = workers.sh('(trap "" HUP; exec sleep 600) & sleep 600 & echo "$! began"; wait', terminal=terminal)
+    worker.prints("began")
+    children = [one.pid for one in processes() if one.parent == worker.pid]
+    os.kill(worker.pid, signal.SIGKILL)
+    assert worker.ends() | {"endedAt": 0} == {"exitCode": -signal.SIGKILL, "endedAt": 0}
+    assert len(children) == 2
+    assert not any(map(alive, children))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_what_a_worker_set_free_goes_on_when_the_worker_dies(workers: Workers, number: int) -> None:
+    """It may be a run that was started there, and the processes of that."""
+    worker, daemon = with_daemon(workers, STUBBORN)
+    os.kill(worker.pid, number)
+    assert worker.ends()["exitCode"] == -number
+    assert alive(daemon)
+    os.kill(daemon, signal.SIGKILL)
 
 
 def test_what_a_worker_left_running_on_purpose_goes_on_after_a_good_end(workers: Workers) -> None:

@@ -28,7 +28,7 @@ from .door import Door
 from .files import LastWord, remove, ring, write_json
 from .log import Log
 from .terminal import Keyboard, Pipes, Terminal, set_size
-from .tree import become_subreaper, boot_id, host_id, kill_tree, reap, signal_tree, start_time, tree
+from .tree import WISHES, become_subreaper, boot_id, host_id, kill_tree, reap, signal_tree, start_time, tree
 
 TYPE_CHECKING = False  # typing and base64 would add a sixth to the time that it takes to start
 if TYPE_CHECKING:
@@ -313,16 +313,23 @@ class Shim:
             signal_tree(self.worker, number)
 
     def _finish(self, code: int) -> None:
+        signalled = -code in self.signalled  # somebody wished it so
+        died = code < 0 and not signalled and code not in WISHES
+        stopped, left = self.stopped_by is not None, []
+        if died or stopped:  # before the last look, so that whatever it wrote is there
+            # what a worker that died was at must not go on beside its next life; what it set free may be a run's own
+            # processes, or a service
+            left = kill_tree(self.worker, KILL_LIMIT, escaped=stopped)
         self._drain()
         if self.masker is not None:
             self.log.append(self.masker.flush())
         ended: dict[str, Any] = {"exitCode": code, "endedAt": time.time()}
-        if -code in self.signalled:
-            ended["signalled"] = True  # somebody wished it so
+        if signalled:
+            ended["signalled"] = True
         if self.stopped_by is not None:
             ended["stoppedBy"] = self.stopped_by
-            if left := kill_tree(self.worker, KILL_LIMIT):
-                ended["escaped"] = left
+        if left:
+            ended["escaped"] = left
         if self.log.trouble:
             ended["logError"] = self.log.trouble
         if self.log.dropped:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PR_SET_CHILD_SUBREAPER = 36
 LOOK_AGAIN = 0.01
+WISHES = (-signal.SIGINT, -signal.SIGQUIT)
+"""How a worker ends whose terminal somebody typed Ctrl-C or Ctrl-\\ at."""
 
 
 class Process:
@@ -108,7 +110,7 @@ def tree(leader: int) -> list[Process]:
     ]
 
 
-def signal_tree(leader: int, number: int) -> None:
+def signal_tree(leader: int, number: int, *, escaped: bool = True) -> None:
     """Signal a worker's session and whatever of it has escaped; where /proc is missing, the leader's group alone."""
     members = tree(leader)
     groups = {one.group for one in members if one.session == leader}
@@ -118,7 +120,7 @@ def signal_tree(leader: int, number: int) -> None:
         except (ProcessLookupError, PermissionError):
             continue
     for one in members:
-        if one.session != leader:
+        if escaped and one.session != leader:
             signal_exactly(one, number)
 
 
@@ -137,13 +139,16 @@ def signal_exactly(target: Process, number: int) -> None:
         os.close(descriptor)
 
 
-def kill_tree(leader: int, limit: float) -> list[int]:
-    """End what is left of a worker's tree, and return what still lives after ``limit`` seconds."""
+def kill_tree(leader: int, limit: float, *, escaped: bool = True) -> list[int]:
+    """End what is left of a worker's tree, and return what still lives after ``limit`` seconds.
+
+    Without ``escaped``, what has left the worker's session is left alone.
+    """
     until = time.monotonic() + limit
-    while left := tree(leader):
+    while left := [one for one in tree(leader) if escaped or one.session == leader]:
         if time.monotonic() > until:
             break
-        signal_tree(leader, signal.SIGKILL)
+        signal_tree(leader, signal.SIGKILL, escaped=escaped)
         time.sleep(LOOK_AGAIN)
         reap()
     return [one.pid for one in left]
