@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from harness_nb.protocol.messages import Option, OrchestratorMessage, Permission, WorkerMessage
-from harness_nb.sessions.channel import ask_shim
+from harness_nb.sessions.channel import ask_shim, socket_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,11 +24,21 @@ FIELDS: Final = {str(field.alias) for one in (*_PAYLOADS, Option, Permission) fo
 def mask_texts(folder: SessionFolder, texts: list[str]) -> list[str]:
     """Return texts with every value that a session was given replaced by its name; one without a shim has none.
 
-    Raises: ShimFailedError.
+    A worker may speak before its shim has written down where it is; that listens from before there is a worker.
+
+    Raises: ShimFailedError, UnreadableFileError.
     """
-    if not texts or not folder.shim.exists():
+    if not texts or not _has_shim(folder):
         return texts
     return list(ask_shim(folder, do="mask", texts=texts)["texts"])
+
+
+def _has_shim(folder: SessionFolder) -> bool:
+    try:
+        socket_of(folder)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def with_texts(content: dict[str, Any], change: Callable[[list[str]], list[str]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness_nb.sessions.masking import mask_texts
 from harness_nb.sessions.shim.masker import Masker
 from tests.leaks import files_that_hold
 
@@ -91,6 +92,12 @@ def test_texts_are_masked_on_demand_with_every_value_that_was_granted(workers: W
     assert worker.ask(do="grant", id="answer-1", values={"API_KEY": "other-value", "PIN": "123"})["unmasked"] == ["PIN"]
     assert worker.ask(do="mask", texts=["other-value", "\ud800 123"])["texts"] == ["[credential:API_KEY]", "\ud800 123"]
     assert workers.sh("read line").ask(do="mask", texts=[SECRET])["texts"] == [SECRET]
+
+
+def test_a_worker_that_speaks_before_its_shim_has_written_down_where_it_is_tells_no_value(workers: Workers) -> None:
+    worker = workers.sh("read line", credentials={"TOKEN": SECRET})
+    worker.folder.shim.unlink()
+    assert mask_texts(worker.folder, [f"a{SECRET}b"]) == ["a[credential:TOKEN]b"]
 
 
 def test_a_value_of_several_lines_is_masked_as_a_terminal_shows_it(workers: Workers) -> None:
