@@ -9,12 +9,12 @@ passed while nobody ran is kept by the next who answers for the question.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
 
-from harness_nb.errors import AlreadyAnsweredError, HarnessError, QuestionExpiredError
+from harness_nb.errors import AlreadyAnsweredError, HarnessError, JournalTroubleError, QuestionExpiredError
 from harness_nb.orchestrator import answers
 from harness_nb.orchestrator.functions import FunctionPolicies
 from harness_nb.orchestrator.policies import Prospect, Rules, acts_alone, foreseen_of, prospect
@@ -63,6 +63,7 @@ class PolicyAnswers:
         self._mine = mine
         self._functions = functions
         self._told: set[tuple[str, int]] = set()
+        self._hindered = False
 
     async def serve(self) -> None:
         """Answer what is due until cancelled; woken by changes and by the next moment that something is due."""
@@ -80,12 +81,14 @@ class PolicyAnswers:
 
     def apply(self) -> float | None:
         """Answer what is due now, and return the seconds until the next is."""
+        self._hindered = False
         questions = [one for one in self._store.messages.pending() if self._mine(one.session_id)]
         questions = [one for one in questions if not self._answer_by_function(one)]
         waits = [self._act(one, Rules()) for one in questions if one.foreseen is not None]
         new = [one for one in questions if one.foreseen is None]
         rules = self._rules() if new else Rules()  # only now: settings that cannot be read stop no deadline
         waits += [self._act(self._foresee(one, rules), rules) for one in new]
+        waits += [LOOK_AGAIN] if self._hindered else []
         return min((wait for wait in waits if wait is not None), default=None)
 
     def _answer_by_function(self, question: MessageRecord) -> bool:
@@ -94,16 +97,30 @@ class PolicyAnswers:
             return False
         try:
             answer = functions.answer_to(question)
-            if answer is None:
-                self._store.ring()  # whoever waits for nobody in vain looks again at what comes of it
-                return False
+        except Exception as error:  # a function is its writer's: whatever it raises leaves the question to others
+            self._say_once("policy_failed", question, reason=_reason_of(error))
+            return False
+        if answer is None:
+            self._store.ring()  # whoever waits for nobody in vain looks again at what comes of it
+            return False
+        return self._give(question, answer, functions)
+
+    def _give(self, question: MessageRecord, answer: Any, functions: FunctionPolicies) -> bool:
+        """Give what a function answered; false where that is none. What only hinders it leaves it to nobody else."""
+        try:
             self._desk.answer(question, answer, actor=POLICY, door=POLICY)
         except (AlreadyAnsweredError, QuestionExpiredError):
+            pass
+        except JournalTroubleError:
+            raise
+        except OSError:
+            self._hindered = True
             return True
-        except Exception as error:  # a function is its writer's: whatever it raises leaves the question to others
-            reason = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-            self._say_once("policy_failed", question, reason=reason)
+        except Exception as error:
+            functions.done_with(question)
+            self._say_once("policy_failed", question, reason=_reason_of(error))
             return False
+        functions.done_with(question)
         return True
 
     def _foresee(self, question: MessageRecord, rules: Rules) -> MessageRecord:
@@ -139,6 +156,10 @@ class PolicyAnswers:
                 self._desk.approve(question, actor=POLICY, door=POLICY, strict=False)
         except (AlreadyAnsweredError, QuestionExpiredError):
             return  # somebody was faster, or nobody waits any more
+        except JournalTroubleError:  # that passes, and the policy can do it then
+            raise
+        except OSError:  # its session's folder, say: the others need not wait until that is mended
+            self._hindered = True
         except HarnessError as error:
             self._say_once("policy_failed", question, reason=str(error))  # left to a person
 
@@ -180,6 +201,10 @@ def prospect_elsewhere(store: Store, question: MessageRecord) -> Prospect:
     ahead = prospect(question, Rules())
     overdue = ahead.at is not None and (store.clock() - ahead.at).total_seconds() > OVERDUE
     return Prospect() if overdue else ahead
+
+
+def _reason_of(error: Exception) -> str:
+    return str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
 
 
 def _said(store: Store, kind: str, question: MessageRecord) -> list[EventRecord]:

@@ -27,20 +27,34 @@ class FunctionPolicies:
 
     def __init__(self, functions: Sequence[PolicyFunction] = ()) -> None:
         self.functions = tuple(functions)
-        self._asked: set[int] = set()
+        self._done: set[int] = set()
+        self._answers: dict[int, Any] = {}
 
     def are_to_be_asked(self, question: MessageRecord) -> bool:
-        """Say whether a question is still to be put to the functions."""
-        return bool(self.functions) and question.seq not in self._asked
+        """Say whether a question is still to be put to the functions, or what they said to it is still to be given."""
+        return bool(self.functions) and question.seq not in self._done
 
     def answer_to(self, question: MessageRecord) -> Any:
-        """Return the first answer that one of them has, or None; a second time it is always None.
+        """Return the first answer that one of them has, the same one until ``done_with``; None leaves it to others.
 
         Raises: whatever a function raises.
         """
         if not self.are_to_be_asked(question):
             return None
+        if question.seq not in self._answers:
+            self._answers[question.seq] = self._ask(question)
+        if self._answers[question.seq] is None:
+            self.done_with(question)
+        return self._answers.get(question.seq)
+
+    def done_with(self, question: MessageRecord) -> None:
+        """Forget what was said to a question: it was given, or cannot be."""
+        self._done.add(question.seq)
+        self._answers.pop(question.seq, None)
+
+    def _ask(self, question: MessageRecord) -> Any:
         try:
             return next((answer for one in self.functions if (answer := one(question)) is not None), None)
-        finally:
-            self._asked.add(question.seq)
+        except BaseException:
+            self.done_with(question)
+            raise
