@@ -36,6 +36,7 @@ from harness_nb.orchestrator.showing import Showing
 from harness_nb.orchestrator.verdicts import Verdicts, say
 from harness_nb.protocol.outcome import RunReport
 from harness_nb.sessions import Assignment, result_of
+from harness_nb.store.settings import CurrentConfig
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -68,6 +69,8 @@ class Runner:
         self.project = project
         self.record = record
         self.config = self.store.config()
+        self._settings = CurrentConfig(self.store.layout)
+        self._settings()  # so that they are known, whatever becomes of the file
         self.stopping = record.stopping
         self.functions = FunctionPolicies(functions)
         self.plans: dict[str, PlanProgress] = {}
@@ -132,7 +135,8 @@ class Runner:
         return report
 
     def _rules(self) -> Rules:
-        return rules_of_run(self.record.options, self.config)
+        """Return who answers by the settings of now, which whoever shows the run goes by as well."""
+        return rules_of_run(self.record.options, self._settings())
 
     async def _heed(self) -> None:
         """Do what others want of the run: to stop, or to go on by other rules."""

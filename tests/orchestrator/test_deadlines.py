@@ -221,3 +221,16 @@ def test_a_run_that_is_taken_up_keeps_the_deadline_that_passed_meanwhile(
     assert report.passed
     [answer] = [one for one in again._twin.store.messages.select(session.id) if one.type == "action_completed"]
     assert answer.actor == "policy"
+
+
+def test_policies_that_are_written_while_a_run_goes_on_answer_its_questions_to_come(
+    opened: Callable[..., Harness], root: Path
+) -> None:
+    asks = 'id=$(harness-nb worker report action_needed action="Plug it in"); harness-nb worker await "$id"'
+    configure(root)
+    harness = opened()
+    run = harness.run(plans=[plan("01-01", f"echo > begun; until test -e go; do sleep 0.02; done; {asks}")])
+    until((root / "begun").exists)
+    configure(root, policies=[{"kind": "action", "after": 0.1, "do": "approve"}])
+    (root / "go").touch()
+    assert run.wait(timeout=60).passed
