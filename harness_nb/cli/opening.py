@@ -12,7 +12,7 @@ from harness_nb.errors import (
     ProjectNotFoundError,
 )
 from harness_nb.plans import load_project
-from harness_nb.sessions import conclude, settle
+from harness_nb.sessions import catch_up
 from harness_nb.store import Store
 from harness_nb.store.layout import Layout
 from harness_nb.store.settings import read_config
@@ -79,8 +79,7 @@ def opened(folder: Path) -> Iterator[Store]:
         raise NoPlansError(root)
     with opened_unseen(root) as store:
         for session in store.sessions.select(live=True):
-            settle(store, session.id)
-            conclude(store, session.id, unwatched=True)
+            catch_up(store, session.id, unwatched=True)
         yield store
 
 

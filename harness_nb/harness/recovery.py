@@ -8,7 +8,8 @@ One look at each session that is live in the journal says which of these it is:
 - ``resumed``: it died and was started again, or will be by whoever carries it: the run, once that goes on, or the
   harness that takes care of sessions that are of no run. The table of drivers says which workers can do that.
 - ``retried``: it died in a run, and a new try at its plan followed or will follow.
-- ``unknown``: nothing can be proved, since its lock cannot be asked or is another machine's. It stays as it is.
+- ``unknown``: nothing can be proved, since its lock cannot be asked or is another machine's, or its files are out of
+  reach. It stays as it is.
 
 What became of a session is an event in the journal, written by whoever noticed first: a harness that was just opened, a
 run in another process, a command in a shell. So a look tells all that happened since the look before it, whoever did
@@ -21,11 +22,11 @@ from typing import TYPE_CHECKING
 
 from harness_nb.errors import HarnessError
 from harness_nb.protocol.recovery import FoundSession, Recovery
-from harness_nb.sessions import conclude, proof_of, result_of, settle
+from harness_nb.sessions import catch_up, proof_of, result_of
 from harness_nb.sessions.findings import DIED, FOUND
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from harness_nb.protocol.records import SessionRecord
@@ -52,17 +53,19 @@ def look(
     """
     since = last_look(store) if since is None else since
     before = store.events.newest(RECOVERED)
-    for session in store.sessions.select(live=True):
-        settle(store, session.id)
-        conclude(store, session.id, unwatched=session.id not in followed)
-    found = tuple(_found(store, since))
+    hindered = {
+        session.id: trouble
+        for session in store.sessions.select(live=True)
+        if (trouble := catch_up(store, session.id, unwatched=session.id not in followed))
+    }
+    found = tuple(_found(store, since, hindered))
     seen = Recovery(sessions=found, looked_at=store.clock(), looked_before=before.timestamp if before else None)
     number = store.events.add(RECOVERED, actor=actor, door=door, data=dict(seen.counts()))
     store.ring()
     return seen, number
 
 
-def _found(store: Store, since: int) -> list[FoundSession]:
+def _found(store: Store, since: int, hindered: Mapping[str, str]) -> list[FoundSession]:
     ends = {str(one.session_id): str(one.data["found"]) for one in store.events.select(since=since, kind=FOUND)}
     died = {str(one.session_id) for one in store.events.select(since=since, kind=DIED)}
     sessions = {one.id: one for one in store.sessions.select(live=True)}
@@ -70,7 +73,8 @@ def _found(store: Store, since: int) -> list[FoundSession]:
     rows = []
     for session in sorted(sessions.values(), key=lambda one: (one.created_at, one.id)):
         if session.live:
-            found, reason, moment = _of_living(store, session, died=session.id in died)
+            trouble = hindered.get(session.id)
+            found, reason, moment = _of_living(store, session, died=session.id in died, hindered=trouble)
         else:
             found, reason, moment = _of_ended(store, session, ends.get(session.id))
         rows.append(
@@ -82,11 +86,14 @@ def _found(store: Store, since: int) -> list[FoundSession]:
     return rows
 
 
-def _of_living(store: Store, session: SessionRecord, *, died: bool) -> tuple[Found, str | None, datetime]:
+def _of_living(
+    store: Store, session: SessionRecord, *, died: bool, hindered: str | None
+) -> tuple[Found, str | None, datetime]:
     if session.died_at is not None:
         return "resumed", session.reason, session.died_at
     began = session.launched_at or session.started_at or session.created_at
-    if doubt := proof_of(store, session).doubt:
+    proof = proof_of(store, session)
+    if doubt := proof.doubt or (not proof.goes_on and hindered):
         return "unknown", doubt, began
     if died:
         return "resumed", f"its processes were gone; life {session.lives} began", began

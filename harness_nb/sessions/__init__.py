@@ -2,7 +2,7 @@
 
 from harness_nb.sessions.channel import ask_shim, watch_shim
 from harness_nb.sessions.drivers import DRIVERS, Assignment, Driver, driver_named
-from harness_nb.sessions.ending import conclude, result_of, settle
+from harness_nb.sessions.ending import catch_up, conclude, result_of, settle
 from harness_nb.sessions.launch import Launch, launch
 from harness_nb.sessions.output import Output, read_output
 from harness_nb.sessions.proof import is_alive, proof_of
@@ -16,6 +16,7 @@ __all__ = [
     "Output",
     "Quiet",
     "ask_shim",
+    "catch_up",
     "conclude",
     "driver_named",
     "is_alive",

@@ -13,7 +13,7 @@ import signal
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness_nb.errors import UnreadableFileError
+from harness_nb.errors import OutOfDescriptorsError, UnreadableFileError, UnwritableFolderError
 from harness_nb.protocol.files import SessionResult
 from harness_nb.sessions.findings import DIED, say_doubt, say_found
 from harness_nb.sessions.orphans import end_orphan
@@ -21,6 +21,7 @@ from harness_nb.sessions.proof import proof_of, rule_out
 from harness_nb.sessions.shim.tree import WISHES
 from harness_nb.sessions.starting import can_be_resumed
 from harness_nb.store.atomic import read_json, read_model, write_model
+from harness_nb.store.troubles import sentence_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,6 +76,22 @@ def settle(store: Store, session_id: str) -> None:
     except OSError:
         if proof_of(store, store.sessions.get(session_id)).doubt is None:
             raise
+
+
+def catch_up(store: Store, session_id: str, *, unwatched: bool) -> str | None:
+    """Take in what a session's files say, and its end; return what hindered that: it is no other session's trouble.
+
+    Raises: JournalTroubleError.
+    """
+    about = f"the files of {session_id}"
+    try:
+        settle(store, session_id)
+        conclude(store, session_id, unwatched=unwatched)
+    except (OSError, UnwritableFolderError, OutOfDescriptorsError) as error:
+        store.troubles.met(about, error)
+        return sentence_of(error)
+    store.troubles.over(about)
+    return None
 
 
 def _may_live(store: Store, session: SessionRecord) -> bool:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 
 from harness_nb import AsyncHarness, Harness
+from harness_nb.harness.recovery import look
 from harness_nb.protocol.outcome import PlanOutcome
 from harness_nb.sessions import DRIVERS, Assignment, conclude
 from harness_nb.store import Store
 from harness_nb.views.snapshot import plan_lines
 from tests.orchestrator.written_plans import configure, plan, until, write_plan
 from tests.sessions.workers import kill_shim
+from tests.store.conftest import new_session, put
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -214,3 +217,20 @@ def test_the_table_of_drivers_says_who_can_be_resumed() -> None:
     given = Assignment(plan=plan("01-01"), command=("true",))
     for driver in DRIVERS.values():
         assert (driver.resume(given) is not None) == bool(driver.resumes), driver.name
+
+
+def test_a_session_whose_files_are_out_of_reach_hides_no_other(tmp_path: Path) -> None:
+    with closing(Store(tmp_path)) as store:
+        broken = new_session(store, "s1", state="running")
+        new_session(store, "s2", state="running")
+        broken.asked.rmdir()
+        broken.asked.write_text("in the way")
+        put(broken.checkpoint, {"type": "action", "action": "Log in"})
+        seen, _ = look(store, actor="ann", door="cli")
+        assert {one.session: one.found for one in seen.sessions} == {"s1": "unknown", "s2": "died"}
+        assert "asked" in str(seen.sessions[0].reason)
+        assert store.sessions.get("s1").live
+        broken.asked.unlink()
+        seen, _ = look(store, actor="ann", door="cli")
+        assert [(one.session, one.found) for one in seen.sessions] == [("s1", "died")]
+        assert store.troubles.sentences == ()
