@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from harness_nb.errors import HarnessError, HolderFailedError, JournalTroubleError, UnusableArgumentError
+from harness_nb.errors import HarnessError, HolderFailedError, UnusableArgumentError
 from harness_nb.store.locks import is_held
 from harness_nb.store.trust import is_trusted
 from harness_nb.verification.registry import own_checks
@@ -103,7 +103,7 @@ class TakeOver:
                 if record is not None:
                     await anyio.to_thread.run_sync(self._see_to, record)
                     await self._while_held()
-            except (JournalTroubleError, OSError):  # nobody tells when that has passed
+            except (HarnessError, OSError):  # it passes without a word, and meanwhile the run may have lost its process
                 await anyio.sleep(LOOK)
                 continue
             if record is None:

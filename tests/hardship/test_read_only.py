@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 import pytest
 
-from harness_nb.errors import HarnessError
+from harness_nb.errors import HarnessError, UnwritableFolderError
 from harness_nb.notebook.board import ControlRoom
 from harness_nb.protocol.plans import Plan, RunBlock, Task
+from harness_nb.protocol.records import RunOptions
 from tests.sessions.living import happens, opened, printed
 
 if TYPE_CHECKING:
@@ -69,3 +71,27 @@ async def test_views_that_cannot_be_written_are_a_sentence_on_the_board_until_th
         assert "dependency-graph.json" not in await anyio.to_thread.run_sync(
             lambda: ControlRoom(h).look(live=True).text
         )
+
+
+async def test_a_harness_stays_open_that_can_neither_start_a_process_for_a_run_nor_write_that_down(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(project) as h:
+        h.store.layout.holder_log.mkdir()  # no process can be started
+        pause, refused = h.store.runs.pause, threading.Event()
+
+        def tell(*given: Any) -> Any:
+            try:
+                return pause(*given)
+            except UnwritableFolderError:
+                refused.set()
+                raise
+
+        monkeypatch.setattr(h.store.runs, "pause", tell)
+        h.store.runs.create("r1", RunOptions(), detached=True)
+        h.store.journal._connection.execute("PRAGMA query_only = 1")  # as for any journal that cannot be written
+        await h.host.announce()
+        assert await anyio.to_thread.run_sync(refused.wait, 30)
+        h.store.journal._connection.execute("PRAGMA query_only = 0")
+        trouble = await happens(h, lambda: h.store.runs.get("r1").trouble)
+        assert "directory" in trouble
