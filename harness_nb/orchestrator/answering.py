@@ -18,6 +18,7 @@ from harness_nb.errors import AlreadyAnsweredError, HarnessError, JournalTrouble
 from harness_nb.orchestrator import answers
 from harness_nb.orchestrator.functions import FunctionPolicies
 from harness_nb.orchestrator.policies import Prospect, Rules, acts_alone, foreseen_of, prospect
+from harness_nb.sessions.insisting import HINDRANCES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -113,7 +114,7 @@ class PolicyAnswers:
             pass
         except JournalTroubleError:
             raise
-        except OSError:
+        except HINDRANCES:
             self._hindered = True
             return True
         except Exception as error:
@@ -158,7 +159,7 @@ class PolicyAnswers:
             return  # somebody was faster, or nobody waits any more
         except JournalTroubleError:  # that passes, and the policy can do it then
             raise
-        except OSError:  # its session's folder, say: the others need not wait until that is mended
+        except HINDRANCES:  # its session's folder, say: the others need not wait until that is mended
             self._hindered = True
         except HarnessError as error:
             self._say_once("policy_failed", question, reason=str(error))  # left to a person
