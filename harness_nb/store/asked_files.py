@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from harness_nb.store.layout import Layout, SessionFolder
     from harness_nb.store.messages import Messages
     from harness_nb.store.rejected_files import RejectedFiles
+    from harness_nb.store.sessions import Sessions
 
 QUESTION_OF = {checkpoint: message for message, checkpoint in CHECKPOINT_TYPES.items()}
 INCOMING = ".incoming-"
@@ -49,6 +50,7 @@ class AskedFiles:
         self,
         layout: Layout,
         messages: Messages,
+        sessions: Sessions,
         answers: AnswerFiles,
         rejected: RejectedFiles,
         *,
@@ -57,6 +59,7 @@ class AskedFiles:
     ) -> None:
         self._layout = layout
         self._messages = messages
+        self._sessions = sessions
         self._answers = answers
         self._rejected = rejected
         self._clock = clock
@@ -139,14 +142,19 @@ class AskedFiles:
         kind = raw.get("type")
         if not isinstance(kind, str) or kind not in QUESTION_OF:
             raise UnreadableFileError(path, f"its type must be one of {', '.join(QUESTION_OF)}")
+        session = self._sessions.get(session_id)
+        where = {"phase": session.phase, "plan": session.plan_id}
+        missing = {key: value for key, value in where.items() if value and not raw.get(key)}
+        # it may have lain there, but was written for an earlier session where it is older than this one
+        asked = max(session.created_at, datetime.fromtimestamp(found.st_mtime, UTC))
         digest = hashlib.sha256(path.read_bytes() + f"{found.st_mtime_ns}:{found.st_ino}".encode()).hexdigest()
         return parse_worker_message(
             {
                 "id": fit_file_stem(raw.get("id")) or digest[:16],
                 "sessionId": session_id,
                 "type": QUESTION_OF[kind],
-                "timestamp": min(self._clock(), datetime.fromtimestamp(found.st_mtime, UTC)),  # it may have lain there
-                "payload": {key: value for key, value in raw.items() if key not in ENVELOPE},
+                "timestamp": min(self._clock(), asked),
+                "payload": {key: value for key, value in raw.items() if key not in ENVELOPE} | missing,
             }
         )
 

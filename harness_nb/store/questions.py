@@ -59,7 +59,7 @@ class Questions:
         self._ring = ring
         self._rejected = rejected = RejectedFiles(layout, events, new_id)
         self._answers = AnswerFiles(layout, messages, events, rejected, clock=clock, new_id=new_id)
-        self._asked = AskedFiles(layout, messages, self._answers, rejected, clock=clock, new_id=new_id)
+        self._asked = AskedFiles(layout, messages, sessions, self._answers, rejected, clock=clock, new_id=new_id)
 
     def ask(self, message: WorkerMessage) -> MessageRecord:
         """Store a message of a worker, wake everyone, and show the oldest open question as ``checkpoint.json``.

@@ -19,17 +19,16 @@ from harness_nb.sessions.host import SessionHost
 from harness_nb.store import Store
 from tests.orchestrator.written_plans import configure, plan, until
 from tests.store.clock import NOON, Clock
-from tests.store.conftest import folder, new_session, put, says, stores
+from tests.store.conftest import new_session, put, says, stores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from harness_nb import Harness
-    from harness_nb.store import SessionFolder
     from tests.store.conftest import Stores
 
-__all__ = ["folder", "stores"]
+__all__ = ["stores"]
 
 pytestmark = pytest.mark.row(10)
 
@@ -112,13 +111,34 @@ def test_what_was_asked_while_nobody_ran_is_due_at_once_when_its_time_has_passed
     assert store.messages.answer_to("q1", "s2") is not None
 
 
-def test_a_question_in_a_file_is_as_old_as_the_file(store: Store, folder: SessionFolder, clock: Clock) -> None:
+def test_a_question_in_a_file_is_as_old_as_the_file(store: Store, clock: Clock) -> None:
     """Its session may have asked while nobody was there to take that in."""
+    folder = new_session(store, "s2", createdAt=NOON - timedelta(hours=1))
     put(folder.checkpoint, {"id": "q1", "type": "decision", **DECISION})
     os.utime(folder.checkpoint, (NOON.timestamp(), NOON.timestamp()))
     clock.goes(3600)
-    store.questions.settle("s1")
-    assert store.messages.get("q1", "s1").timestamp == NOON
+    store.questions.settle("s2")
+    assert store.messages.get("q1", "s2").timestamp == NOON
+
+
+def test_a_question_from_a_file_that_was_kept_for_long_is_no_older_than_its_session(store: Store, clock: Clock) -> None:
+    """A worker may move a file there that came with the project; its deadline has not passed for that."""
+    folder = new_session(store, "s2", createdAt=clock())
+    put(folder.checkpoint, {"id": "q1", "type": "decision", **DECISION})
+    os.utime(folder.checkpoint, (0, 0))
+    clock.goes(1)
+    store.questions.settle("s2")
+    assert answering(store, LATER).apply() == pytest.approx(599)
+
+
+def test_a_policy_for_a_plan_fits_what_is_asked_by_a_file_that_does_not_name_it(store: Store, clock: Clock) -> None:
+    folder = new_session(store, "s2", createdAt=clock(), planId="03-02", phase="03-login")
+    put(folder.checkpoint, {"id": "q1", "type": "decision", **DECISION})
+    store.questions.settle("s2")
+    answering(store, Policy(plan="03-02", do="answer", after=0)).apply()
+    answer = store.messages.answer_to("q1", "s2")
+    assert answer is not None
+    assert answer.payload["selectedOptionId"] == "blue"
 
 
 def test_of_several_who_see_a_question_first_one_writes_its_deadline_down(stores: Stores) -> None:
