@@ -22,7 +22,7 @@ import yaml
 
 from harness_nb import templates
 from harness_nb._version import __version__
-from harness_nb.credentials import Redactor
+from harness_nb.credentials import CredentialProvider, Redactor
 from harness_nb.errors import FileInTheWayError, HarnessError, UnknownRunError, UnwritableFolderError
 from harness_nb.harness.export_report import report_page
 from harness_nb.harness.state import open_project
@@ -32,7 +32,7 @@ from harness_nb.protocol.plans import Plan
 from harness_nb.protocol.records import EventRecord
 from harness_nb.sessions.output_copy import copy_output, data_in
 from harness_nb.store.atomic import names_in
-from harness_nb.store.journal_copy import EXPORTED, JournalCopy, copy_journal
+from harness_nb.store.journal_copy import EXPORTED, JournalCopy, copy_journal, explained
 from harness_nb.store.layout import GITIGNORE, Layout
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Export:
     def write(self, at: datetime, actor: str, door: str) -> Path:
         """Write the folder and return it.
 
-        Raises: FileInTheWayError, UnwritableFolderError, JournalBusyError.
+        Raises: FileInTheWayError, UnwritableFolderError, DiskFullError, JournalBusyError, JournalDamagedError.
         """
         if os.path.lexists(self._target):
             raise FileInTheWayError(self._target, "an export")
@@ -109,23 +109,28 @@ class Export:
 
     def _fill(self, at: datetime, actor: str, door: str) -> None:
         self._layout.sessions.mkdir(parents=True)
-        copy_journal(self._store.journal.path, self._layout.database)
-        copy = JournalCopy(self._layout.database)
-        if self._run is not None:
-            copy.keep_run(self._run, _sessions_of(self._run))
         event = EventRecord(
             timestamp=at, kind=EXPORTED, actor=actor, door=door, run_id=self._run.id if self._run else None
         )
-        sessions = copy.tie_up(at, event)
-        self._gather_secrets(sessions)
-        if self._secrets.redact.values():
-            copy.rewrite(self._secrets.redact.redact, lambda text: self._secrets.redact(text) != text)
-        copy.close()
+        with explained(self._store.journal.path, self._target):
+            sessions = self._copy_journal(event)
         self._copy_sessions(sessions)
         project = _project(self._store, self._run)
         self._copy_documents(project)
         self._write_settings()
         self._write_pages(at, project, sessions)
+
+    def _copy_journal(self, event: EventRecord) -> list[SessionRecord]:
+        copy_journal(self._store.journal.path, self._layout.database)
+        with JournalCopy(self._layout.database) as copy:
+            if self._run is not None:
+                copy.keep_run(self._run, _sessions_of(self._run))
+            sessions = copy.tie_up(event.timestamp, event)
+            self._gather_secrets(sessions)
+            if self._secrets.redact.values():
+                copy.rewrite(self._secrets.redact.redact, lambda text: self._secrets.redact(text) != text)
+            copy.finish()
+        return sessions
 
     # --- what must not leave -----------------------------------------------------------------
 
@@ -138,13 +143,20 @@ class Export:
                     continue
                 question = messages.find(answer.in_response_to or "", session.id)
                 asked = {**answer.payload, **(question.payload if question else {})}
-                result = self._desk.provider.lookup(
-                    str(asked.get("service", "")), asked.get("envVars") or None, asked.get("context") or None
-                )
-                for name, value in result.credentials.items():
-                    self._secrets.add(name, value.get_secret_value())
+                for provider in self._providers():
+                    result = provider.lookup(
+                        str(asked.get("service", "")), asked.get("envVars") or None, asked.get("context") or None
+                    )
+                    for name, value in result.credentials.items():
+                        self._secrets.add(name, value.get_secret_value())
         for passed_through, name in self._desk.redact.values().items():
             self._secrets.add(name, passed_through)
+
+    def _providers(self) -> list[CredentialProvider]:
+        """Return where values may have come from: who exports need not look them up where the run did."""
+        runs = self._store.runs.select() if self._run is None else [self._run]
+        folders = {one.options.credentials_dir for one in runs if one.options.credentials_dir is not None}
+        return [self._desk.provider, *(CredentialProvider(folder) for folder in sorted(folders))]
 
     def _without_values(self, text: str) -> str:
         return self._secrets.redact(text)
@@ -234,7 +246,8 @@ def export(
 ) -> Path:
     """Write a run (by default the newest; where there is none, the whole project) as a folder, and return that.
 
-    Raises: FileInTheWayError, UnknownRunError, UnwritableFolderError, JournalBusyError.
+    Raises: FileInTheWayError, UnknownRunError, UnwritableFolderError, DiskFullError, JournalBusyError,
+    JournalDamagedError.
     """
     record = run_named(store, run)
     target = folder.expanduser().absolute()

@@ -189,7 +189,7 @@ class Journal:
             return HarnessClosedError()
         if "locked" in str(error) or "busy" in str(error):
             return JournalBusyError(self.path)
-        if "full" in str(error) or ("I/O" in str(error) and _is_full(self.path.parent)):
+        if "full" in str(error) or ("I/O" in str(error) and is_full(self.path.parent)):
             return JournalFullError(self.path)
         if "unable to open" in str(error) and not _may_open_more():
             return OutOfDescriptorsError()
@@ -206,7 +206,8 @@ def _failure_of(work: Callable[[], object]) -> Exception | None:
     return None
 
 
-def _is_full(folder: Path) -> bool:
+def is_full(folder: Path) -> bool:
+    """Say whether the disk of a folder has no room left."""
     try:
         found = os.statvfs(folder)
     except OSError:

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from harness_nb.errors import JournalBusyError, JournalDamagedError
+from harness_nb.errors import DiskFullError, JournalBusyError, JournalDamagedError
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.records import EventRecord, RunRecord, SessionRecord
-from harness_nb.store.journal import BUSY_TIMEOUT
+from harness_nb.store.journal import BUSY_TIMEOUT, is_full
 from harness_nb.store.sessions import LIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
     from datetime import datetime
     from pathlib import Path
+    from types import TracebackType
+    from typing import Self
 
 EXPORTED = "exported"
 """The state of a run in the copy that went on when the copy was made; also the event that tells of a copy."""
@@ -33,32 +35,48 @@ TEXTS = {"sessions": "rowid", "messages": "seq", "events": "seq", "runs": "rowid
 """The tables whose rows hold texts, and what numbers those."""
 
 
+@contextmanager
+def explained(journal: Path, target: Path) -> Iterator[None]:
+    """Say in a sentence why a journal cannot be copied to a folder.
+
+    Raises: JournalBusyError, JournalDamagedError, DiskFullError.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        if "locked" in str(error) or "busy" in str(error):
+            raise JournalBusyError(journal) from None
+        if "full" in str(error) or ("I/O" in str(error) and is_full(target.parent)):
+            raise DiskFullError(target) from None
+        raise JournalDamagedError(journal, str(error)) from None
+
+
 def copy_journal(journal: Path, target: Path) -> None:
     """Copy the journal as it is at one moment; who writes meanwhile is not held up.
 
-    Raises: JournalBusyError, JournalDamagedError.
+    Raises: sqlite3.Error.
     """
-    try:
-        with (
-            closing(sqlite3.connect(f"file:{quote(str(journal))}?mode=ro", uri=True, timeout=BUSY_TIMEOUT)) as source,
-            closing(sqlite3.connect(target, isolation_level=None)) as copy,
-        ):
-            source.backup(copy)
-    except sqlite3.Error as error:
-        busy = "locked" in str(error) or "busy" in str(error)
-        raise JournalBusyError(journal) if busy else JournalDamagedError(target, str(error)) from None
+    with (
+        closing(sqlite3.connect(f"file:{quote(str(journal))}?mode=ro", uri=True, timeout=BUSY_TIMEOUT)) as source,
+        closing(sqlite3.connect(target, isolation_level=None)) as copy,
+    ):
+        source.backup(copy)
 
 
 class JournalCopy:
-    """A copy that nobody else has open; call ``close`` to have it in one file, without what was taken out.
-
-    Raises: JournalDamagedError.
-    """
+    """A copy that nobody else has open, for as long as it is entered; each change may raise an sqlite3.Error."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
 
     def keep_run(self, run: RunRecord, sessions: Collection[str]) -> None:
         """Take out all that is neither of a run nor of these sessions, and what the project did at other times."""
@@ -137,8 +155,7 @@ class JournalCopy:
     def _rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
         return self._connection.execute(query, values).fetchall()
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Give back the space of what was taken out, and leave one file."""
         self._connection.execute("VACUUM")
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._connection.close()

@@ -8,19 +8,28 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness_nb import CredentialProvider, Harness
-from harness_nb.errors import ExportedProjectError, FileInTheWayError, UnknownRunError
+from harness_nb import ACCEPT_ALL, CredentialProvider, Harness
+from harness_nb.errors import DiskFullError, ExportedProjectError, FileInTheWayError, UnknownRunError
+from harness_nb.harness.exporting import export
+from harness_nb.orchestrator import Desk
+from harness_nb.store import Store
+from tests.hardship.conftest import disks
 from tests.orchestrator.written_plans import until, write_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.hardship.conftest import Disks
+
     Open = Callable[..., Harness]
+
+__all__ = ["disks"]
 
 pytestmark = pytest.mark.row(2, 6, 11)
 
@@ -141,6 +150,32 @@ def test_no_value_of_a_credential_is_in_any_exported_byte(opened: Open, tmp_path
     found = [(path, value) for path in files_in(out) for value in wanted if value in path.read_bytes()]
     assert found == []
     assert "[credential:PGPASSWORD]" in (out / ".orchestration" / "sessions" / session.id / "result.json").read_text()
+
+
+def test_who_exports_need_not_know_where_the_run_looked_its_credentials_up(opened: Open, tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "weather.env").write_text("WEATHER_KEY=k-123456789\n")
+    harness = opened(credentials=CredentialProvider(tmp_path / "secrets"))
+    needs = [{"service": "weather", "env_vars": ["WEATHER_KEY"], "reason": "to look"}]
+    keeps = 'mkdir -p "$HARNESS_SESSION_DIR/late"; echo "[\\"$WEATHER_KEY\\"]" > "$HARNESS_SESSION_DIR/late/kept.json"'
+    write_plan(harness.root, "01-01", keeps, credentials_needed=needs)
+    assert harness.run(policies=[ACCEPT_ALL]).wait(timeout=LIMIT).passed
+    with closing(Store(harness.root)) as store:
+        out = export(store, Desk(store), tmp_path / "out", run=None, actor="ann", door="cli")
+    [kept] = [path for path in files_in(out) if path.name == "kept.json"]
+    assert kept.read_text() == '["[credential:WEATHER_KEY]"]\n'
+
+
+def test_a_disk_without_room_for_the_copy_is_a_sentence_and_leaves_nothing(disks: Disks, tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    with closing(Store(tmp_path / "p")) as store:
+        for _ in range(300):
+            store.events.add("told", data={"text": "x" * 2000})
+        for size in (200_000, 2_000_000):  # too small for the copy, and for tidying it up
+            small = disks.make(tmp_path / str(size), size)
+            with pytest.raises(DiskFullError, match=r"out cannot be written\. Free some space"):
+                export(store, Desk(store), small.folder / "out", run=None, actor="ann", door="cli")
+            assert list(small.folder.iterdir()) == []
 
 
 TELLS_ALL = """
