@@ -11,6 +11,7 @@ from harness_nb.credentials import CredentialProvider
 from harness_nb.harness.arguments import max_parallel_of, params_of, plans_of, policies_of
 from harness_nb.harness.state import open_project
 from harness_nb.orchestrator import Runner
+from harness_nb.orchestrator.notifying import LIMIT
 from harness_nb.plans import Project, build_graph
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.outcome import PlanOutcome
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from harness_nb.sessions.host import SessionHost
     from harness_nb.store import Store
 
-LETTING_GO = 10.0
-"""Seconds that the process of a run that has ended is given to let go of the lease."""
+LETTING_GO = 10.0 + 2 * LIMIT
+"""Seconds that the process of a run that has ended is given to let go of the lease: it may still tell people of a
+failure, and then of the end, at an address that does not reply."""
 
 
 def options_of(
