@@ -113,8 +113,8 @@ class Frames:
         if session_id is not None:
             self._store.sessions.get(session_id)
         kinds, actors, doors = _names(kind), _names(actor), _names(door)
-        number = since if isinstance(since, int) else 0
         moment = _moment(since) if isinstance(since, datetime) else None
+        number = 0 if since is None or isinstance(since, datetime) else int(since)  # from a frame's index it is numpy's
         only = next(iter(kinds)) if kinds is not None and len(kinds) == 1 else None
         found = self._with_places(self._store.events.select(since=number, session_id=session_id, kind=only))
         return _event_frame([

@@ -181,3 +181,11 @@ def test_events_are_chosen_by_who_where_and_what(harness: Harness, root: Path) -
     assert set(frames.events(plan_id="01-01")["session_id"].dropna()) == {session.id}
     assert frames.events(run_id="run-none").empty
     assert list(frames.events().columns)[:5] == ["timestamp", "actor", "door", "kind", "text"]
+
+
+def test_events_after_one_that_a_frame_names_are_those_alone(harness: Harness) -> None:
+    """The number comes from a frame's index, and so as pandas has it."""
+    harness.start_session(command=["true"]).wait(timeout=LIMIT)
+    harness.sync_state()
+    numbers = harness.frames.events().index
+    assert list(harness.frames.events(since=numbers[-2]).index) == [numbers[-1]]
