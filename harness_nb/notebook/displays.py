@@ -20,6 +20,7 @@ from harness_nb.notebook.board import BoardScene, ControlRoom
 from harness_nb.notebook.kernel import clicks_reach_a_busy_kernel, has_widgets
 from harness_nb.notebook.live import Live
 from harness_nb.notebook.pictures import QuestionScene, SessionScene, require_project, saved_html
+from harness_nb.store.troubles import sentence_of
 
 if TYPE_CHECKING:
     from harness_nb.notebook.pictures import Picture, Scene
@@ -35,7 +36,8 @@ def show(handle: Any) -> None:
         require_project(scene.harness.store)
         picture = scene.look(live=False)
     except (HarnessError, OSError) as error:
-        _display({"text/html": templates.render("gone.html", text=str(error)), "text/plain": str(error)})
+        text = sentence_of(error)
+        _display({"text/html": templates.render("gone.html", text=text), "text/plain": text})
         return
     going_on = has_widgets() and (not picture.ended or (scene.endless and attended() is not False))
     of = secrets.token_hex(4) if going_on and attended() is not False else None

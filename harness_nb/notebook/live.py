@@ -22,6 +22,7 @@ from harness_nb.notebook.pictures import name_of, require_project
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.sessions.changes import Changes, any_of
 from harness_nb.store.messages import summary_of
+from harness_nb.store.troubles import sentence_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -161,7 +162,8 @@ class Live:
         save(self._scene.look(live=False))
 
     def _say_gone(self, error: Exception) -> None:
-        text = str(error) if isinstance(error, HarnessError) else f"This cannot be shown: {error!r}"
+        plain = isinstance(error, HarnessError | OSError)
+        text = sentence_of(error) if plain else f"This cannot be shown: {error!r}"
         if self._view is not None:
             notice = templates.render("gone.html", text=text)
             self._sent |= {"head": {"gone": notice}, "cards": {}}

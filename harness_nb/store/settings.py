@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
-from harness_nb.errors import HarnessError, UnreadableFileError, UnwritableFolderError
+from harness_nb.errors import HarnessError, OutOfDescriptorsError, UnreadableFileError, UnwritableFolderError
 from harness_nb.protocol.base import problems_of
 from harness_nb.protocol.files import CHECKPOINT_TYPES, Config, NotifyAddress, Policy
 from harness_nb.store.atomic import write_text
+from harness_nb.store.troubles import NO_DESCRIPTORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -64,7 +65,7 @@ notify: []
 def read_config(layout: Layout) -> Config:
     """Return the project's settings, the defaults where there are none.
 
-    Raises: UnreadableFileError, with the line where there is one; UnwritableFolderError.
+    Raises: UnreadableFileError, with the line where there is one; UnwritableFolderError, OutOfDescriptorsError.
     """
     try:
         text = layout.config.read_text(encoding="utf-8-sig")
@@ -73,6 +74,8 @@ def read_config(layout: Layout) -> Config:
     except NotADirectoryError:
         raise UnwritableFolderError(layout.folder, "a file of this name is in the way") from None
     except OSError as error:
+        if error.errno in NO_DESCRIPTORS:  # that says nothing of the file, and nobody should remove it for that
+            raise OutOfDescriptorsError from None
         raise UnreadableFileError(layout.config, error.strerror or str(error)) from None
     except ValueError as error:
         raise UnreadableFileError(layout.config, str(error)) from None

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness_nb import AsyncHarness
+from harness_nb import AsyncHarness, Harness, templates
 from harness_nb.errors import HarnessError, OutOfDescriptorsError, ShimFailedError
+from harness_nb.notebook import displays
+from harness_nb.protocol.records import RunOptions
 from harness_nb.sessions import Launch, launch
 from harness_nb.store import Bell, Layout, Store
 from tests.sessions.living import happens, opened, printed
@@ -107,3 +109,18 @@ async def test_a_harness_opened_without_descriptors_fails_whole_and_can_be_opene
         AsyncHarness(project)
     async with AsyncHarness(project) as h:
         assert await h.list_sessions() == []
+
+
+def test_a_board_that_cannot_ask_whether_a_run_goes_on_says_why_in_a_sentence(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr(displays, "_display", shown.append)
+    with Harness(project, judges=False) as harness:
+        store = harness._twin.store
+        store.runs.create("r1", RunOptions(), detached=True)
+        store.layout.lease.touch()
+        templates.render("gone.html", text="as any view does sooner or later")
+        with no_descriptors():
+            displays.show(harness)
+    assert [one["text/plain"] for one in shown] == [str(OutOfDescriptorsError())]
