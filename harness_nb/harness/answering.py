@@ -86,6 +86,10 @@ class Answering:
             return False
         return self._run_with(session_id) is None
 
+    def is_left(self, session_id: str) -> bool:
+        """Say whether a session is of no run, and somebody else's to answer for if that still lives."""
+        return session_id not in self._mine and self._store.sessions.get(session_id).run_id is None
+
     def _run_with(self, session_id: str) -> AsyncRun | None:
         run = self._current_run()
         return run if run is not None and not run.ended and run.carries(session_id) else None

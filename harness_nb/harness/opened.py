@@ -17,7 +17,9 @@ from harness_nb.harness.lone_notices import LoneNotices
 from harness_nb.harness.lone_sessions import LoneSessions
 from harness_nb.harness.recovery import last_look
 from harness_nb.orchestrator import Desk
+from harness_nb.orchestrator.answering import OVERDUE, PolicyAnswers
 from harness_nb.orchestrator.notifying import Notifier
+from harness_nb.orchestrator.policies import Rules
 from harness_nb.sessions.host import SessionHost
 from harness_nb.store import Store
 from harness_nb.store.locks import release
@@ -92,6 +94,9 @@ class Opened:
             self._takes_over = True
             tasks.start_soon(self._takeover.serve)
             tasks.start_soon(Notifier(self.host, notices.look).serve)
+            # what was written down is kept, also where its kernel was restarted; by no rules of this harness
+            left = PolicyAnswers(self.host, self.desk, Rules, self.answering.is_left, grace=OVERDUE)
+            tasks.start_soon(left.serve)
         return self
 
     async def _serve(self, *, task_status: TaskStatus[None]) -> None:

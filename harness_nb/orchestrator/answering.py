@@ -4,7 +4,7 @@ Each question has one who answers for it: the run that its session belongs to, o
 started its session. So two with other rules never contradict each other, and whoever only looks answers nothing.
 
 Whoever sees a question first that has a deadline writes that down. Of several the first one wins, and a deadline that
-passed while nobody ran is kept by the next who answers for the question.
+passed while nobody ran is kept by the next who answers for the question, or who would judge its session.
 """
 
 from __future__ import annotations
@@ -36,7 +36,11 @@ LOOK_AGAIN = 1.0
 """Seconds until the next try after the questions could not be read."""
 
 OVERDUE = 5.0
-"""Seconds after which a deadline that nobody acted on is nobody's any more, until somebody takes the question up."""
+"""Seconds after which a deadline that nobody acted on is nobody's any more: who set it has gone.
+
+From then on anybody who judges sessions keeps it, where the question is of no run; until then whoever set it may know
+more, such as where to look credentials up.
+"""
 
 LOOK_AT_CLOCK = 30.0
 """Seconds between two looks at the wall clock: it may be set, and goes on while this machine sleeps."""
@@ -46,7 +50,7 @@ class PolicyAnswers:
     """Applies policies to open questions, the first match to each.
 
     ``rules`` are looked up each time, and ``mine`` says which sessions' questions they are for: without it, all.
-    ``functions`` are asked before them.
+    ``functions`` are asked before them. ``grace`` is how many seconds somebody else has for each deadline.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class PolicyAnswers:
         rules: Callable[[], Rules],
         mine: Callable[[str], bool] = lambda _: True,
         functions: Callable[[], FunctionPolicies] = FunctionPolicies,
+        grace: float = 0.0,
     ) -> None:
         self._host = host
         self._store = host.store
@@ -63,6 +68,7 @@ class PolicyAnswers:
         self._rules = rules
         self._mine = mine
         self._functions = functions
+        self._grace = grace
         self._told: set[tuple[str, int]] = set()
         self._hindered = False
 
@@ -138,7 +144,7 @@ class PolicyAnswers:
         ahead = prospect(question, rules)
         if ahead.policy is None or ahead.at is None:
             return None
-        left = (ahead.at - self._store.clock()).total_seconds()
+        left = (ahead.at - self._store.clock()).total_seconds() + self._grace
         if left > 0:
             return left
         if acts_alone(ahead.policy):

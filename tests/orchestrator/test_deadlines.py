@@ -254,3 +254,22 @@ def test_policies_that_are_written_while_a_run_goes_on_answer_its_questions_to_c
     configure(root, policies=[{"kind": "action", "after": 0.1, "do": "approve"}])
     (root / "go").touch()
     assert run.wait(timeout=60).passed
+
+
+@pytest.mark.row(11)
+def test_a_deadline_of_a_session_of_no_run_is_kept_by_whoever_opens_the_project_next(
+    opened: Callable[..., Harness], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for the session, and the harness that goes on has no policy."""
+    monkeypatch.setattr("harness_nb.harness.opened.OVERDUE", 0.1)
+    asks = 'id=$(harness-nb worker report action_needed action="Plug it in"); harness-nb worker await "$id"'
+    configure(root, policies=[{"kind": "action", "after": 0.5, "do": "approve"}])
+    first = opened()
+    first.start_session(command=["sh", "-c", asks])
+    until(lambda: first._twin.store.events.select(kind="foreseen"))
+    first.close()
+    configure(root)
+    again = opened()
+    [session] = again.list_sessions()
+    until(lambda: not session.record.live)
+    assert session.state == "completed"
