@@ -25,8 +25,15 @@ def say_found(store: Store, session: SessionRecord, found: Literal["died", "fini
 
 def say_doubt(store: Store, session: SessionRecord, doubt: str) -> None:
     """Journal why nothing can be proved of a session, once for each reason."""
+    if _has_doubt(store, session, doubt):  # most looks end here, and need no lock
+        return
+    with store.journal.write():  # of several who look at once, one says it
+        if not _has_doubt(store, session, doubt):
+            store.events.add(
+                UNKNOWN, session_id=session.id, run_id=session.run_id, plan_id=session.plan_id, data={"reason": doubt}
+            )
+
+
+def _has_doubt(store: Store, session: SessionRecord, doubt: str) -> bool:
     said = store.events.select(session_id=session.id, kind=UNKNOWN)
-    if not said or said[-1].data.get("reason") != doubt:
-        store.events.add(
-            UNKNOWN, session_id=session.id, run_id=session.run_id, plan_id=session.plan_id, data={"reason": doubt}
-        )
+    return bool(said) and said[-1].data.get("reason") == doubt
