@@ -17,9 +17,9 @@ from harness_nb.errors import OutOfDescriptorsError, UnreadableFileError, Unwrit
 from harness_nb.protocol.files import SessionResult
 from harness_nb.sessions.findings import DIED, say_doubt, say_found
 from harness_nb.sessions.orphans import end_orphan
-from harness_nb.sessions.proof import proof_of, rule_out
+from harness_nb.sessions.proof import is_to_come, proof_of, rule_out
 from harness_nb.sessions.shim.tree import WISHES
-from harness_nb.sessions.starting import can_be_resumed
+from harness_nb.sessions.starting import can_be_resumed, give_up
 from harness_nb.store.atomic import read_json, read_model, write_model
 from harness_nb.store.troubles import sentence_of
 
@@ -44,17 +44,12 @@ def conclude(store: Store, session_id: str, *, unwatched: bool = False) -> Sessi
         return None
     ended = _exit(folder)  # the last that a shim writes: it may hold its lock for a moment more
     if ended is None:
-        proof = proof_of(store, session)
-        if proof.doubt:
-            say_doubt(store, session, proof.doubt)
-        if proof.goes_on or proof.doubt:
+        if not _is_gone(store, session):
             return None
-    ended = ended or _exit(folder)  # its shim may have written that and gone between the two looks
+        ended = _exit(folder)  # it may have come late, or have gone between the two looks
     if ended is None:
-        if not rule_out(store, session):
-            return None
-        ended = _exit(folder)  # it may have come late, and gone since
-    if ended is None:
+        if session.lives == 1 and is_to_come(store, session):
+            return give_up(store, session)
         end_orphan(folder, unless=lambda: _may_live(store, session))
         if _may_live(store, session):  # somebody has started it again meanwhile
             return None
@@ -64,6 +59,14 @@ def conclude(store: Store, session_id: str, *, unwatched: bool = False) -> Sessi
         return _wait_to_be_resumed(store, session, ended)
     found: Found | None = "died" if _died(ended) else "finished meanwhile" if unwatched else None
     return _end(store, session, ended, result, found)
+
+
+def _is_gone(store: Store, session: SessionRecord) -> bool:
+    """Say whether a session's shim is not there and cannot come any more; why that is not known is written down."""
+    proof = proof_of(store, session)
+    if proof.doubt:
+        say_doubt(store, session, proof.doubt)
+    return not proof.goes_on and proof.doubt is None and rule_out(store, session)
 
 
 def settle(store: Store, session_id: str) -> None:

@@ -150,21 +150,25 @@ def confirm(store: Store, session: SessionRecord) -> bool:
     return False
 
 
-def give_up(store: Store, session: SessionRecord) -> None:
+def give_up(store: Store, session: SessionRecord) -> SessionRecord | None:
     """Give up a life of a session whose launcher has gone or was replaced, unless its process has come after all.
 
-    A first one has never started and counts for nothing; after that the session has died once more.
+    A first one has never started and counts for nothing: its record is returned. After that the session has died once
+    more, and whoever looks next says so.
     """
     if not rule_out(store, session) or store.layout.session(session.id).shim.exists():  # it came, and has gone since
-        return
+        return None
+    ended = None
     with store.journal.write():
         now = store.sessions.get(session.id)
         if not now.live or now.lives != session.lives:
-            return
+            return None
         if now.lives > 1:
             store.sessions.update(now.id, "session_given_up", launcher=None)
         elif (ended := store.sessions.end(now.id, state="failed", reason=NEVER_STARTED)) is not None:
             say_found(store, ended, "died")
+    store.ring()
+    return ended
 
 
 def end_without_process(store: Store, session: SessionRecord, reason: str) -> bool:

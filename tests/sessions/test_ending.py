@@ -10,7 +10,7 @@ import pytest
 
 from harness_nb.protocol.records import SessionRecord
 from harness_nb.sessions import conclude, ending, proof, result_of
-from harness_nb.sessions.starting import this_process
+from harness_nb.sessions.starting import NEVER_STARTED, this_process
 from harness_nb.store import Store
 from harness_nb.store.locks import acquire, release
 from tests.store.conftest import says
@@ -167,11 +167,12 @@ def test_a_session_is_not_lost_while_whoever_starts_it_lives_however_long_that_t
 
 
 @pytest.mark.row(11)
-def test_a_session_whose_launcher_died_is_lost_after_a_while(store: Store) -> None:
-    session(store, state="initializing", created_at=NOW - timedelta(minutes=5))
+def test_a_session_whose_launcher_died_has_never_started_after_a_while(store: Store) -> None:
+    """It did nothing, so nothing is resumed: its plan is done from the beginning."""
+    session(store, state="initializing", created_at=NOW - timedelta(minutes=5), resumable=True)
     record = conclude(store, "s1")
     assert record is not None
-    assert str(record.reason).startswith("lost")
+    assert (record.reason, record.died_at) == (NEVER_STARTED, None)
 
 
 @pytest.mark.row(6)
