@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from harness_nb.plans.project import Project
     from harness_nb.protocol.manifest import Manifest
     from harness_nb.protocol.plans import Plan
+    from harness_nb.protocol.records import MessageRecord
     from harness_nb.sessions.host import SessionHost
     from harness_nb.verification import VerificationEngine
 
@@ -48,6 +49,7 @@ class Judge:
         self._project = project
         self._run_id = run_id
         self._on_ask = on_ask
+        self._settled: set[str] = set()
         self._committing = anyio.Lock()  # git locks its index: of two plans that end together one would fail
 
     async def plan(self, plan: Plan) -> Report:
@@ -99,16 +101,32 @@ class Judge:
         )
 
     async def _ask(self, plan: Plan, what: str, how: list[str]) -> tuple[bool, str]:
-        payload = {"what_built": what, "how_to_verify": how, "artifacts": plan.writes}
-        session_id = f"{plan.id}-{self._host.store.new_id()[:8]}"
-        if self._on_ask is not None:
-            self._on_ask(session_id)
-        answer = await ask(
-            self._host, "verification", payload,
-            plan_id=plan.id, phase=plan.phase, run_id=self._run_id, session_id=session_id,
-        )  # fmt: skip
+        answer = await anyio.to_thread.run_sync(self._answered_before, plan, what, how)
+        if answer is None:
+            payload = {"what_built": what, "how_to_verify": how, "artifacts": plan.writes}
+            session_id = f"{plan.id}-{self._host.store.new_id()[:8]}"
+            self._settled.add(session_id)
+            if self._on_ask is not None:
+                self._on_ask(session_id)
+            answer = await ask(
+                self._host, "verification", payload,
+                plan_id=plan.id, phase=plan.phase, run_id=self._run_id, session_id=session_id,
+            )  # fmt: skip
         feedback = answer.payload.get("feedback") or answer.payload.get("reason")
         return bool(answer.payload.get("verified")), str(feedback or f"answered by {answer.actor}")
+
+    def _answered_before(self, plan: Plan, what: str, how: list[str]) -> MessageRecord | None:
+        """Return what was said of a plan's last try to a process that died before it could make a verdict of it."""
+        store = self._host.store
+        sessions = store.sessions.select(plan_id=plan.id)
+        tries = [place for place, one in enumerate(sessions) if one.is_attempt]
+        for session in sessions[tries[-1] + 1 :] if tries else ():
+            for question in store.messages.select(session.id, direction="in"):
+                same = (question.payload.get("whatBuilt"), question.payload.get("howToVerify")) == (what, how)
+                if same and session.id not in self._settled and question.status == "responded":
+                    self._settled.add(session.id)
+                    return store.messages.answer_to(question.id, session.id)
+        return None
 
     async def _ask_for_all(self, plan: Plan, advisory: Report) -> Report:
         started = self._host.store.clock()

@@ -230,7 +230,6 @@ def test_whoever_stops_a_run_by_a_short_command_sees_to_it_that_somebody_does(
     assert said == ["stopped"]
 
 
-@pytest.mark.xfail(strict=True, reason="what a person judged is in the memory of the process that asked")
 def test_what_a_person_has_judged_is_not_asked_again_when_another_process_takes_over(
     harness: Harness, root: Path
 ) -> None:
