@@ -63,6 +63,10 @@ def copy_journal(journal: Path, target: Path) -> None:
         source.backup(copy)
 
 
+NOBODY_ELSES = ("credentialsDir", "policies", "params")
+"""What a run was told that a reader has no use for: paths of the machine, answers given in advance, values."""
+
+
 class JournalCopy:
     """A copy that nobody else has open, for as long as it is entered; each change may raise an sqlite3.Error."""
 
@@ -112,6 +116,8 @@ class JournalCopy:
                 "UPDATE runs SET state = ?, data = ? WHERE id = ?",
                 (EXPORTED, run.model_dump_json(exclude_none=True), run.id),
             )
+        for told in NOBODY_ELSES:
+            self._connection.execute("UPDATE runs SET data = json_remove(data, ?)", (f"$.options.{told}",))
         self._connection.execute(
             "UPDATE messages SET status = 'expired', data = json_set(data, '$.status', 'expired') "
             "WHERE status = 'pending' AND direction = 'in'"

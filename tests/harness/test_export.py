@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness_nb import ACCEPT_ALL, CredentialProvider, Harness
+from harness_nb import ACCEPT_ALL, CredentialProvider, Harness, Policy
 from harness_nb.errors import DiskFullError, ExportedProjectError, FileInTheWayError, UnknownRunError
 from harness_nb.harness.exporting import export
 from harness_nb.orchestrator import Desk
@@ -195,6 +195,16 @@ with WorkerSide() as side:
     while not os.path.exists(os.path.join(folder, "checkpoint_response.json")):
         time.sleep(0.02)
 """
+
+
+def test_what_a_run_was_told_beside_its_plans_stays_here(harness: Harness, tmp_path: Path, opened: Open) -> None:
+    write_plan(harness.root, "01-01")
+    policies = [Policy(do="answer", answer="the answer of the house")]
+    assert harness.run(params={"HOST": "db7.example"}, policies=policies).wait(timeout=LIMIT).passed
+    record = opened(harness.export(tmp_path / "out"))
+    for word in (b"db7.example", b"the answer of the house"):
+        assert not [path for path in files_in(tmp_path / "out") if word in path.read_bytes()]
+    assert "1 of 1 plans (1 complete)" in repr(record.board)
 
 
 def test_a_link_in_a_sessions_folder_leads_nowhere(harness: Harness, tmp_path: Path) -> None:
