@@ -8,8 +8,8 @@ import anyio
 import anyio.to_thread
 
 from harness_nb.harness.arguments import names_of, states_of
-from harness_nb.harness.handles import _patience
 from harness_nb.harness.opened import Opened
+from harness_nb.harness.patience import patience
 from harness_nb.harness.recovery import look
 from harness_nb.harness.watching import Watch
 from harness_nb.protocol.state import StateChange
@@ -41,7 +41,7 @@ class ChangeVerbs(Opened):
         """
         alone = self.answering.notice() is False
         watch = await self._watch(session_ids, states, cursor, alone=alone)
-        with _patience(timeout, "no session changed as asked"):
+        with patience(timeout, "no session changed as asked"):
             return await watch.next()
 
     async def next_change(

@@ -12,6 +12,7 @@ import anyio.to_thread
 
 from harness_nb.errors import JournalTroubleError, NoPlansError, RunPausedError, UnknownPlanError
 from harness_nb.harness.detached import LOOK
+from harness_nb.harness.patience import patience
 from harness_nb.harness.runs import project_of
 from harness_nb.harness.state import open_project
 from harness_nb.orchestrator import answers
@@ -108,7 +109,7 @@ class AsyncSession:
         alone = self.harness.answering.notice() is False
         if record.run_id is None:
             self.harness.answer_for(self.id)
-        with _patience(timeout, f"session {self.id} goes on"):
+        with patience(timeout, f"session {self.id} goes on"):
             return await self._ended(alone=alone)
 
     async def _ended(self, *, alone: bool) -> SessionRecord:
@@ -312,7 +313,7 @@ class AsyncRun:
         here = self.harness.answering.notice()
         if not await anyio.to_thread.run_sync(self._has_ended):
             alone = (self._record.options.attended if here is None else here) is False
-            with _patience(timeout, f"run {self.id} goes on"):
+            with patience(timeout, f"run {self.id} goes on"):
                 await self._end(alone=alone)
         return await anyio.to_thread.run_sync(lambda: self.report)
 
@@ -377,27 +378,3 @@ class AsyncRun:
 
     def __repr__(self) -> str:
         return f"<run {self.id}: {self.report.headline}>"
-
-
-def only(error: Exception) -> Exception:
-    """Return what went wrong without the groups around it, if it was one thing."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
-
-class _patience:  # noqa: N801 — reads as a verb where it is used
-    def __init__(self, timeout: float | None, meanwhile: str) -> None:
-        self._timeout = timeout
-        self._scope = anyio.CancelScope()
-        self._meanwhile = meanwhile
-
-    def __enter__(self) -> None:
-        if self._timeout is not None:
-            self._scope.deadline = anyio.current_time() + self._timeout
-        self._scope.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        self._scope.__exit__(*error)
-        if self._scope.cancelled_caught:
-            raise TimeoutError(f"not within {self._timeout:g} s; {self._meanwhile}")

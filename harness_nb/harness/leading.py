@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 
 from harness_nb.errors import HarnessError, JournalTroubleError, RunTakenOverError
-from harness_nb.harness.handles import only
+from harness_nb.harness.patience import only
 from harness_nb.harness.runs import take_up_run
 from harness_nb.store.locks import release
 

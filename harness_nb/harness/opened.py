@@ -12,9 +12,9 @@ import anyio.to_thread
 from harness_nb import errors
 from harness_nb.harness.answering import Answering
 from harness_nb.harness.detached import TakeOver
-from harness_nb.harness.handles import only
 from harness_nb.harness.lone_notices import LoneNotices
 from harness_nb.harness.lone_sessions import LoneSessions
+from harness_nb.harness.patience import only
 from harness_nb.harness.recovery import last_look
 from harness_nb.orchestrator import Desk
 from harness_nb.orchestrator.answering import OVERDUE, PolicyAnswers

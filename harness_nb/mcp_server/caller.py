@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 
 from harness_nb.errors import OtherProjectError, OutsideProjectError, UnusableArgumentError
-from harness_nb.harness.handles import only
+from harness_nb.harness.patience import only
 from harness_nb.protocol.shown import short_line
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 
 from harness_nb.errors import PortTakenError
-from harness_nb.harness.handles import only
+from harness_nb.harness.patience import only
 from harness_nb.mcp_server.server import make_server
 from harness_nb.store.layout import Layout
 from harness_nb.store.tokens import make_token, same_token

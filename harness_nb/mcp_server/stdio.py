@@ -13,7 +13,7 @@ from mcp.shared.message import SessionMessage
 from mcp_types import INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError
 from pydantic import ValidationError
 
-from harness_nb.harness.handles import only
+from harness_nb.harness.patience import only
 
 if TYPE_CHECKING:
     from types import TracebackType

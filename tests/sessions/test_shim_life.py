@@ -117,8 +117,8 @@ def test_a_shim_that_dies_before_it_wrote_down_its_worker_leaves_none(
     folder.create()
     begun = tmp_path / "begun"
     order = Launch(("touch", os.fspath(begun)), workers.layout.root, terminal=terminal)
-    code = f"import sys, os; sys.path.append({os.fspath(SHIM.parent.parent)!r})\nfrom shim import loop\n"
-    code += f"loop.write_json = lambda *_, **__: {dies}\nloop.main()"
+    code = f"import sys, os; sys.path.append({os.fspath(SHIM.parent.parent)!r})\nfrom shim import loop, main\n"
+    code += f"loop.write_json = lambda *_, **__: {dies}\nmain.main()"
     reads, writes = os.pipe()  # at its end when all that was started has gone
     shim = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[writes]

@@ -6,4 +6,4 @@ import sys
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 if __name__ == "__main__":
-    __import__("shim.loop", fromlist=["main"]).main()
+    __import__("shim.main", fromlist=["main"]).main()
