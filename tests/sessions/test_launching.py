@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import subprocess
 import threading
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness_nb import Plan, RunBlock, Task
 from harness_nb.errors import ShimFailedError
 from harness_nb.orchestrator.restore import await_launches
 from harness_nb.protocol.records import RunOptions, SessionRecord
@@ -21,6 +21,7 @@ from harness_nb.sessions.launch import SHIM, Launch, launch
 from harness_nb.sessions.proof import proof_of, rule_out
 from harness_nb.sessions.starting import NEVER_STARTED, NeverStarted, give_up, start, start_again, this_process
 from harness_nb.store import Store
+from harness_nb.store.atomic import write_model
 from harness_nb.store.locks import note_of
 from tests.sessions.living import happens, opened
 from tests.sessions.workers import alive, eventually
@@ -192,14 +193,22 @@ def commands() -> list[str]:
 def test_a_resumed_session_whose_shim_was_too_slow_has_failed_and_does_not_begin(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launching, "START_TIMEOUT", 0.0)
-    session = record(store, plan_id="01-01", resumable=True, state="running", died_at=store.clock())
+    plan = Plan(id="01-01", tasks=(Task(name="Begin", runs=(RunBlock(lang="sh", code="touch began"),)),))
+    died = {"state": "running", "died_at": store.clock()}
+    session = SessionRecord(
+        id="s1", worker="runbook", plan_id="01-01", working_dir=".", resumable=True, created_at=store.clock(), **died
+    )
     store.sessions.create(session)
-    (folder_of(store) / "assignment.json").write_text(json.dumps({"command": TOUCH}))
+    write_model(store.layout.session("s1").assignment, Assignment(plan=plan))
+    monkeypatch.setattr(launching, "START_TIMEOUT", 0.0)
     ended = start_again(store, "s1")
     assert ended.state == "failed"
     assert ended.reason is not None
     assert "could not be resumed" in ended.reason
+    assert "did not start within" in ended.reason
+    said = os.fspath(folder_of(store))
+    eventually(lambda: not any(said in line for line in commands()), "the end of all that was started")
+    assert not (store.layout.root / "began").exists()
 
 
 @pytest.mark.anyio
