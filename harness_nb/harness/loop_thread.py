@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, wait
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import anyio
@@ -17,6 +17,9 @@ from anyio.from_thread import BlockingPortal
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from concurrent.futures import Future
+
+LOOK_AGAIN = 0.5
+"""Seconds until an interrupt is noticed that came just before the waiting began: the system wakes nobody for that."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,6 +65,8 @@ class LoopThread:
             raise RuntimeError("This blocks, and runs on the loop that it waits for. Use AsyncHarness there.")
         future: Future[T] = self.portal.start_task_soon(function, *values)
         try:
+            while not future.done():
+                wait([future], LOOK_AGAIN)
             return future.result()
         except KeyboardInterrupt:
             future.cancel()

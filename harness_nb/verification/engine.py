@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,9 @@ _log = logging.getLogger(__name__)
 
 BUILT_IN = (command_checks, files, http, system)
 """The modules whose checks register themselves when they are imported."""
+
+LOOK_AGAIN = 0.5
+"""Seconds until an interrupt is noticed that came just before the waiting began: the system wakes nobody for that."""
 
 
 class VerificationEngine:
@@ -101,7 +105,10 @@ class VerificationEngine:
         It runs on a loop in a thread of its own; an interrupt ends what it runs and then goes on to the caller.
         """
         with start_blocking_portal() as portal:
-            return portal.call(self.verify, manifest, target)
+            future = portal.start_task_soon(self.verify, manifest, target)
+            while not future.done():
+                wait([future], LOOK_AGAIN)
+            return future.result()
 
     async def _run_all(self, run: _Run) -> None:
         slots = anyio.CapacityLimiter(self.max_concurrent)

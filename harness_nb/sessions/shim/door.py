@@ -151,5 +151,5 @@ class Door:
         for client in list(self._clients.values()):
             self._forget(client)
         self._poll.unregister(self._server.fileno())
+        remove(self._path)  # first: one that is there and does not listen is that of a shim that was killed
         self._server.close()
-        remove(self._path)
