@@ -1,4 +1,4 @@
-"""Doing what the scheduler decides: the only place of this room with effects.
+"""Doing what the scheduler decides, from a run's beginning to its end.
 
 A run is resumable at any moment, since nothing but the journal counts: sessions that live are adopted, those that ended
 unjudged are judged, and what a plan's attempts say decides where it stands. So a run that lost its process goes on with

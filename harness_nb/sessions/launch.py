@@ -82,11 +82,8 @@ def _said_by_shim(orders: bytes) -> tuple[bytes, bytes]:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        for pipe in (
-            process.stdin,
-            process.stdout,
-            process.stderr,
-        ):  # the shim has detached itself with them
+        # not read to their end: the shim, which has detached itself, has them too
+        for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
         raise
