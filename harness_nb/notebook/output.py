@@ -14,7 +14,7 @@ from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.sessions.shim.log import first_kept
+from harness_nb.shim.log import first_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,8 +18,8 @@ from harness_nb.protocol.files import SessionResult
 from harness_nb.sessions.findings import DIED, say_doubt, say_found
 from harness_nb.sessions.orphans import end_orphan
 from harness_nb.sessions.proof import is_to_come, proof_of, rule_out
-from harness_nb.sessions.shim.tree import WISHES
 from harness_nb.sessions.starting import can_be_resumed, give_up
+from harness_nb.shim.tree import WISHES
 from harness_nb.store.atomic import read_json, read_model, write_model
 from harness_nb.store.troubles import sentence_of
 

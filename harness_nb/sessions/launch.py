@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from harness_nb.store import Layout
 
-SHIM = Path(__file__).parent / "shim" / "start.py"
+SHIM = Path(__file__).parents[1] / "shim" / "start.py"
 START_TIMEOUT = 30.0
 WHY_REFUSED = {
     errno.ENOENT: "there is no such command",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness_nb.errors import UnreadableFileError
-from harness_nb.sessions.shim.tree import boot_id, groups_of_session, process, processes
+from harness_nb.shim.tree import boot_id, groups_of_session, process, processes
 from harness_nb.store.atomic import read_json
 
 if TYPE_CHECKING:

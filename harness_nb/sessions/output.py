@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness_nb.protocol.base import WireModel
 from harness_nb.protocol.shown import dropped_text
-from harness_nb.sessions.shim.log import first_kept
+from harness_nb.shim.log import first_kept
 
 if TYPE_CHECKING:
     from pathlib import Path

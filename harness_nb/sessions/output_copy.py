@@ -12,7 +12,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from harness_nb.sessions.shim.log import first_kept, punch
+from harness_nb.shim.log import first_kept, punch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

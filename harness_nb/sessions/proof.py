@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from harness_nb.errors import UnreadableFileError
 from harness_nb.sessions.channel import is_listening
 from harness_nb.sessions.orphans import runs
-from harness_nb.sessions.shim.tree import boot_id, host_id
+from harness_nb.shim.tree import boot_id, host_id
 from harness_nb.store.atomic import read_json
 from harness_nb.store.locks import is_held, leave_number
 

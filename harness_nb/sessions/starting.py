@@ -18,8 +18,8 @@ from harness_nb.sessions.findings import say_found
 from harness_nb.sessions.launch import Launch, launch
 from harness_nb.sessions.orphans import runs
 from harness_nb.sessions.proof import is_alive, is_fresh, is_to_come, rule_out
-from harness_nb.sessions.shim.masker import Masker
-from harness_nb.sessions.shim.tree import boot_id, host_id, start_time
+from harness_nb.shim.masker import Masker
+from harness_nb.shim.tree import boot_id, host_id, start_time
 from harness_nb.store.atomic import read_json, read_model, write_model
 from harness_nb.store.patience import patiently
 from harness_nb.store.tokens import make_token

@@ -11,7 +11,7 @@ import anyio.to_thread
 import pytest
 
 from harness_nb.sessions import conclude
-from harness_nb.sessions.shim.tree import boot_id, start_time
+from harness_nb.shim.tree import boot_id, start_time
 from harness_nb.store import Store
 from tests.sessions.living import opened, printed
 from tests.sessions.workers import alive, eventually, kill_shim

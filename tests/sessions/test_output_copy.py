@@ -10,7 +10,7 @@ import pytest
 
 from harness_nb.sessions import read_output
 from harness_nb.sessions.output_copy import PIECE, copy_output, data_in
-from harness_nb.sessions.shim.log import Log
+from harness_nb.shim.log import Log
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness_nb.sessions import read_output
-from harness_nb.sessions.shim import log
-from harness_nb.sessions.shim.log import Log
+from harness_nb.shim import log
+from harness_nb.shim.log import Log
 
 if TYPE_CHECKING:
     from pathlib import Path

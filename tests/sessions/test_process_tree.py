@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness_nb.sessions.shim.tree import process, processes, signal_exactly
+from harness_nb.shim.tree import process, processes, signal_exactly
 from tests.sessions.workers import alive, eventually
 
 if TYPE_CHECKING:

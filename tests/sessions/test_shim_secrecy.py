@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness_nb.sessions.masking import mask_texts
-from harness_nb.sessions.shim.masker import Masker
+from harness_nb.shim.masker import Masker
 from tests.leaks import files_that_hold
 
 if TYPE_CHECKING:

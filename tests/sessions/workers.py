@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness_nb.sessions import Launch, ask_shim, launch
-from harness_nb.sessions.shim.tree import groups_of_session
+from harness_nb.shim.tree import groups_of_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
