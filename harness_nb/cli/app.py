@@ -156,6 +156,11 @@ def respond(
     reject: Annotated[str | None, typer.Option(metavar="REASON", help="Say no, and why.")] = None,
     abort: Annotated[str | None, typer.Option(metavar="REASON", help="End the task, and why.")] = None,
     notes: Annotated[str | None, typer.Option(help="What the worker should know besides.")] = None,
+    scope: Annotated[
+        str | None,
+        typer.Option("--for", help="Allow credentials for this session, plan, run or project.", show_default="session"),
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Allow credentials until then: 18:00, 2h, a moment.")] = None,
     session: Annotated[str | None, typer.Option(help="Whose question, where several use the same id.")] = None,
     project: ProjectOption = HERE,
 ) -> None:
@@ -165,13 +170,31 @@ def respond(
     chosen = [option is not None, approve, reject is not None, abort is not None]
     if sum(chosen) > 1:
         raise typer.BadParameter("choose one of --option, --approve, --reject and --abort")
+    if (scope is not None or until is not None) and not approve:
+        raise typer.BadParameter("--for and --until go with --approve")
     if message_id is None:
         if any(chosen) or session is not None:
             raise typer.BadParameter("say which question: harness-nb respond MESSAGE_ID …")
         list_questions(project)
         return
-    reply = reply_from(option, approve=approve, reject=reject, abort=abort, notes=notes)
+    reply = reply_from(option, approve=approve, reject=reject, abort=abort, notes=notes, scope=scope, until=until)
     answer_question(project, message_id, reply, session=session)
+
+
+@app.command()
+def grants(
+    project: ProjectArgument = HERE,
+    *,
+    revoke: Annotated[str | None, typer.Option(metavar="ID", help="Take this one back.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")] = False,
+) -> None:
+    """Say who allowed which credentials to whom and until when; or take a yes back."""
+    from harness_nb.cli.grants import revoke_grant, show_grants
+
+    if revoke is not None:
+        revoke_grant(project, revoke)
+    else:
+        show_grants(project, as_json=json)
 
 
 @app.command()
@@ -355,10 +378,17 @@ def worker_await(
     message_id: Annotated[str | None, typer.Argument(help="The question; without it, any message.")] = None,
     *,
     timeout: Annotated[float | None, typer.Option(min=0, help="Seconds to wait; exit status 3 after that.")] = None,
+    export: Annotated[
+        bool, typer.Option("--export", help='Print credentials as lines for: eval "$(harness-nb worker await ID …)"')
+    ] = False,
 ) -> None:
     """Wait for the answer to a question, or for any message, and print it as JSON."""
-    from harness_nb.cli.worker import wait_for_message
+    from harness_nb.cli.worker import wait_for_credentials, wait_for_message
 
+    if export and message_id is None:
+        raise typer.BadParameter("say which question: harness-nb worker await MESSAGE_ID --export")
+    if export:
+        raise typer.Exit(wait_for_credentials(str(message_id), timeout))
     raise typer.Exit(wait_for_message(message_id, timeout))
 
 

@@ -51,13 +51,20 @@ def question_lines(question: MessageRecord, root: Path) -> list[str]:
 
 
 def reply_from(
-    option: str | None, *, approve: bool, reject: str | None, abort: str | None, notes: str | None
+    option: str | None,
+    *,
+    approve: bool,
+    reject: str | None,
+    abort: str | None,
+    notes: str | None,
+    scope: str | None = None,
+    until: str | None = None,
 ) -> Reply | None:
     """Return the reply that the options of the command mean, or None where none of them was given."""
     if option is not None:
         return Reply("option", option, notes)
     if approve:
-        return Reply("approve", notes=notes)
+        return Reply("approve", notes=notes, scope=scope, until=until)
     if reject is not None:
         return Reply("reject", reject, notes)
     return Reply("abort", abort, notes) if abort is not None else None

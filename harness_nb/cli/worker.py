@@ -6,14 +6,23 @@ import codecs
 import json
 import os
 import sys
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.errors import AnswerNotPrintedError, CommandNotFoundError, InvalidMessageError
+from harness_nb.errors import (
+    AnswerNotPrintedError,
+    CommandNotFoundError,
+    InvalidMessageError,
+    NoCredentialsAskedError,
+    TerminalOutputError,
+)
 from harness_nb.sessions.worker_side import WorkerSide
 from harness_nb.templates import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from harness_nb.protocol.records import MessageRecord
 
 TIMED_OUT = 3
 
@@ -35,29 +44,69 @@ def wait_for_message(message_id: str | None, timeout: float | None) -> int:
     Raises: NotAWorkerError, NotYourSessionError, MessageNotFoundError, UnreadableFileError, AnswerNotPrintedError.
     """
     with WorkerSide() as side:
-        try:
-            message = side.wait(message_id, timeout)
-        except TimeoutError as error:
-            print(f"harness-nb: {error}", file=sys.stderr)  # noqa: T201
-            return TIMED_OUT
-        try:
-            _print_whole(side.answer_of(message))
-        except BaseException:
-            side.give_back(message)
-            raise
+        return _wait(side, message_id, timeout, lambda message: _print_whole(_as_json(side.answer_of(message))))
+
+
+def wait_for_credentials(message_id: str, timeout: float | None) -> int:
+    """Wait for the answer about credentials and print them as lines that a shell takes in.
+
+    They are printed to no terminal, since what is shown there is kept, if masked. A no is told as a sentence, and exit
+    status 1.
+
+    Raises: TerminalOutputError, NoCredentialsAskedError, CredentialsNotDeliveredError, and what ``wait_for_message``
+    raises.
+    """
+    if sys.stdout is not None and sys.stdout.isatty():
+        raise TerminalOutputError(message_id)
+    with WorkerSide() as side:
+        side.require_answerable(message_id)
+        if side.kind_of(message_id) != "credentials_needed":
+            raise NoCredentialsAskedError(message_id)
+        refused: list[str] = []
+
+        def print_lines(answer: MessageRecord) -> None:
+            if answer.payload.get("found"):
+                values = side.take_credentials(answer)
+                _print_whole("\n".join(f"export {name}={quote(value)}" for name, value in values.items()))
+            else:
+                refused.append(str(answer.payload.get("error") or answer.payload.get("reason") or "refused"))
+
+        status = _wait(side, message_id, timeout, print_lines)
+    for reason in refused:
+        print(f"harness-nb: no credentials: {reason}", file=sys.stderr)  # noqa: T201
+    return 1 if refused else status
+
+
+def _wait(
+    side: WorkerSide, message_id: str | None, timeout: float | None, hand_out: Callable[[MessageRecord], None]
+) -> int:
+    try:
+        message = side.wait(message_id, timeout)
+    except TimeoutError as error:
+        print(f"harness-nb: {error}", file=sys.stderr)  # noqa: T201
+        return TIMED_OUT
+    try:
+        hand_out(message)
+    except BaseException:
+        side.give_back(message)
+        raise
     return 0
 
 
-def _print_whole(answer: dict[str, Any]) -> None:
-    """Print JSON to its last byte.
+def _as_json(answer: dict[str, Any]) -> str:
+    is_unicode = sys.stdout is not None and codecs.lookup(sys.stdout.encoding).name.startswith("utf")
+    return json.dumps(answer, ensure_ascii=not is_unicode)
+
+
+def _print_whole(text: str) -> None:
+    """Print a text to its last byte.
 
     Raises: AnswerNotPrintedError.
     """
     if sys.stdout is None:  # Python's own sign for one that is closed; print() would say nothing
         raise AnswerNotPrintedError("standard output is closed")
-    is_unicode = codecs.lookup(sys.stdout.encoding).name.startswith("utf")
     try:
-        print(json.dumps(answer, ensure_ascii=not is_unicode), flush=True)  # noqa: T201
+        print(text, flush=True)  # noqa: T201
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's end would try once more
         raise AnswerNotPrintedError(error.strerror or str(error)) from None
@@ -74,7 +123,10 @@ def execute(command: list[str]) -> None:
     Raises: NotAWorkerError, ShimFailedError, CommandNotFoundError.
     """
     with WorkerSide() as side:
-        environment = {**os.environ, **side.all_credentials()}
+        values, ended = side.all_credentials()
+    for error in ended:
+        print(f"harness-nb: {error}", file=sys.stderr)  # noqa: T201
+    environment = {**os.environ, **values}
     try:
         os.execvpe(command[0], command, environment)
     except OSError as error:

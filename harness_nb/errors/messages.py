@@ -143,12 +143,60 @@ class CredentialPicklingError(HarnessError, TypeError):
         super().__init__("A credential result cannot be pickled. Look the credentials up where they are needed.")
 
 
+class CredentialsDeniedError(HarnessError):
+    """The settings deny what somebody wants to hand over."""
+
+    def __init__(self, service: str, context: str | None) -> None:
+        what = f"{service} ({context})" if context else service
+        super().__init__(
+            f"Credentials of {what} are denied by a rule under 'grants' in .orchestration/config.yaml. "
+            "Nothing was handed over. Change that rule first, if it should be."
+        )
+
+
+class GrantNotFoundError(HarnessError):
+    """There is no grant with this id."""
+
+    def __init__(self, grant_id: str, known: Iterable[str]) -> None:
+        there = ", ".join(known)
+        super().__init__(f"No grant {grant_id!r}. {f'There are: {there}.' if there else 'None is in force.'}")
+
+
 class CredentialsNotDeliveredError(HarnessError):
     """A yes to credentials is known, but their values are not to be had."""
 
     def __init__(self, service: str) -> None:
         super().__init__(
             f"The credentials for {service!r} were allowed but did not arrive. End this session and run the plan again."
+        )
+
+
+class GrantEndedError(CredentialsNotDeliveredError):
+    """A yes to credentials was revoked, or its time has passed."""
+
+    def __init__(self, service: str) -> None:
+        HarnessError.__init__(
+            self, f"The credentials for {service!r} are not granted any more: that was revoked, or only for a while. "
+            "Ask for them again."
+        )  # fmt: skip
+
+
+class NoCredentialsAskedError(HarnessError):
+    """Somebody wants the values that came with an answer to a question about something else."""
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(
+            f"Question {message_id} asks for no credentials, so there are none to print. Leave --export out."
+        )
+
+
+class TerminalOutputError(HarnessError):
+    """Values of credentials were about to be printed on a terminal."""
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(
+            "Values are not printed on a terminal. Have the shell take them in: "
+            f'eval "$(harness-nb worker await {quote(message_id)} --export)"'
         )
 
 

@@ -9,6 +9,7 @@ from harness_nb.harness.attendance import attended, require_answers
 from harness_nb.orchestrator.answering import PolicyAnswers, failed_by_policy, prospect_elsewhere
 from harness_nb.orchestrator.functions import TO_BE_ASKED, FunctionPolicies
 from harness_nb.orchestrator.policies import Prospect, Rules, prospect, rules_of_run
+from harness_nb.orchestrator.standing import StandingGrants
 from harness_nb.store.locks import is_held
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class Answering:
     @property
     def rules(self) -> Rules:
         """The harness's policies, then those of the settings, which are read for it."""
-        return Rules((*self.policies, *self._store.config().policies), self.attended)
+        standing = self._desk.broker.standing.for_question
+        return Rules((*self.policies, *self._store.config().policies), self.attended, standing)
 
     def begin_anew(self) -> None:
         """Forget what was answered for, when the harness is opened once more."""
@@ -133,5 +135,5 @@ def prospect_by_others(store: Store, question: MessageRecord) -> Prospect:
         return prospect_elsewhere(store, question)
     unfinished = store.runs.unfinished()
     if unfinished is not None and session.run_id == unfinished.id and is_held(store.layout.lease):
-        return prospect(question, rules_of_run(unfinished.options, store.config()))
+        return prospect(question, rules_of_run(unfinished.options, store.config(), StandingGrants(store).for_question))
     return Prospect()  # nobody does anything by itself, until somebody goes on with the run

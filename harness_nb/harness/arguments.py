@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from harness_nb.errors import UnknownStateError, UnusableArgumentError
 from harness_nb.protocol.base import problems_of
+from harness_nb.protocol.credentials import CredentialResult
 from harness_nb.protocol.files import Policy
 from harness_nb.protocol.plans import Plan
 from harness_nb.protocol.records import ENDED_STATES, LIVE_STATES
@@ -24,6 +25,10 @@ STATES = (*LIVE_STATES, *ENDED_STATES)
 PARAMETER = re.compile(r"[A-Za-z0-9_]+")
 """What may stand behind ``HARNESS_PARAM_`` in the name of a variable."""
 VARIABLE = re.compile(r"[^=\0]+")
+
+
+EnvCredentials = Mapping[str, str | SecretStr] | CredentialResult | str | Iterable[str] | None
+"""What a session is started with: names with values, a lookup's result, or services that are looked up."""
 
 
 def names_of(given: Iterable[str] | None) -> set[str] | None:
@@ -83,6 +88,29 @@ def environment_of(argument: str, given: Any) -> dict[str, str] | None:
             problem = "holds a null character" if isinstance(value, str) else f"is {_kind(value)} and no text"
             raise UnusableArgumentError(argument, f"the value of {name!r} {problem}", remedy)
     return dict(given)
+
+
+def credentials_of(given: Any) -> tuple[dict[str, str], dict[str, str | None]]:
+    """Return what a worker is to be started with: values by their names, and services to look up with their contexts.
+
+    ``given`` is a service such as ``"postgres"`` or ``"postgres:production"``, a list of them, a lookup's result, or a
+    dictionary of names and values.
+
+    Raises: UnusableArgumentError.
+    """
+    if isinstance(given, CredentialResult):
+        return given.reveal(), {}
+    if isinstance(given, Mapping):
+        plain = {name: one.get_secret_value() if isinstance(one, SecretStr) else one for name, one in given.items()}
+        return environment_of("env_credentials", plain) or {}, {}
+    references: dict[str, str | None] = {}
+    for one in [given] if isinstance(given, str) else given or ():
+        if not isinstance(one, str) or not one.strip():
+            remedy = "Give services, 'postgres' or 'postgres:production', or names with values"
+            raise UnusableArgumentError("env_credentials", "one of them is no service's name", remedy)
+        service, _, context = one.partition(":")
+        references[service.strip()] = context.strip() or None
+    return {}, references
 
 
 def params_of(given: Any) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class Harness(BlockingVerbs, Displayed):
             cls._opened.pop(root, None)
             cls._opened[root] = found
         if credentials is not None:
-            found._twin.desk.use(credentials)
+            found._twin.desk.broker.use(credentials)
         if given is not None:
             found._twin.answering.use(given)
         if trust:

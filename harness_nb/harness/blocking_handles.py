@@ -11,7 +11,7 @@ from harness_nb.harness.loop_thread import loop_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from harness_nb.harness.handles import AsyncQuestion, AsyncRun, AsyncSession
     from harness_nb.protocol.outcome import RunReport
@@ -125,12 +125,18 @@ class Question(Displayed):
         record: MessageRecord = call(self._twin.answer, value, rationale=rationale)
         return record
 
-    def approve(self, notes: str | None = None) -> MessageRecord:
+    def approve(
+        self, notes: str | None = None, *, scope: str | None = None, until: datetime | timedelta | str | None = None
+    ) -> MessageRecord:
         """Say yes: verified, the recommended option, done, or look the credentials up and hand them over.
 
-        Raises: CredentialsNotFoundError, AlreadyAnsweredError, QuestionExpiredError.
+        A yes to credentials holds for the ``session``, or with another ``scope`` for every session of its ``plan``, of
+        its ``run``, or of the ``project``; and ``until`` a moment, where one is given (also ``"18:00"`` or ``"2h"``).
+
+        Raises: CredentialsNotFoundError, CredentialsDeniedError, AlreadyAnsweredError, QuestionExpiredError,
+        UnusableArgumentError.
         """
-        record: MessageRecord = call(self._twin.approve, notes)
+        record: MessageRecord = call(self._twin.approve, notes, scope=scope, until=until)
         return record
 
     def reject(self, reason: str) -> MessageRecord:

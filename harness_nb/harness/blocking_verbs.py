@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from harness_nb.harness.arguments import EnvCredentials
     from harness_nb.harness.asynchronous import AsyncHarness
     from harness_nb.harness.handles import AsyncRun, AsyncSession
     from harness_nb.orchestrator.functions import PolicyFunction
     from harness_nb.protocol.files import Policy
+    from harness_nb.protocol.grants import GrantRecord
     from harness_nb.protocol.plans import Plan
     from harness_nb.protocol.records import MessageRecord, SessionRecord
     from harness_nb.protocol.recovery import Recovery
@@ -42,14 +44,15 @@ class BlockingVerbs:
         task_type: str = "execute",
         params: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
-        env_credentials: Mapping[str, str] | None = None,
+        env_credentials: EnvCredentials = None,
         resume: str | None = None,
         terminal: bool = True,
     ) -> Session:
         """Start a worker in a process of its own that outlives this one.
 
         A ``command`` is run as it is; a ``plan`` is assigned to the worker by itself. ``env_credentials`` are in the
-        worker's environment and masked in its output. ``resume`` names a session to go on with.
+        worker's environment and masked in its output: a service that is looked up, as ``"postgres"`` or
+        ``"postgres:production"``, several, or names and values. ``resume`` names a session to go on with.
         Without a ``terminal`` a command has pipes, and its output is kept byte for byte.
 
         Raises: UntrustedProjectError for a plan, UnknownPlanError, UnknownWorkerError, UnsuitableWorkerError,
@@ -184,6 +187,16 @@ class BlockingVerbs:
                 self._twin.raise_checkpoint, kind, payload, asked=lambda twin: show_to_reader(Question(twin))
             )
         return record
+
+    def revoke(self, grant_id: str) -> GrantRecord:
+        """Take back a yes to credentials: it answers nothing more, and its session hands the values out no longer.
+
+        What a worker has taken already it has. ``h.frames.grants()`` has the ids.
+
+        Raises: GrantNotFoundError.
+        """
+        revoked: GrantRecord = call(self._twin.revoke, grant_id)
+        return revoked
 
     def recover(self) -> pd.DataFrame:
         """Look at every session that is not known to have ended, adopt those that live, and say what was found.

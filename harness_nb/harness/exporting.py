@@ -149,14 +149,14 @@ class Export:
                     )
                     for name, value in result.credentials.items():
                         self._secrets.add(name, value.get_secret_value())
-        for passed_through, name in self._desk.redact.values().items():
+        for passed_through, name in self._desk.broker.redact.values().items():
             self._secrets.add(name, passed_through)
 
     def _providers(self) -> list[CredentialProvider]:
         """Return where values may have come from: who exports need not look them up where the run did."""
         runs = self._store.runs.select() if self._run is None else [self._run]
         folders = {one.options.credentials_dir for one in runs if one.options.credentials_dir is not None}
-        return [self._desk.provider, *(CredentialProvider(folder) for folder in sorted(folders))]
+        return [self._desk.broker.provider, *(CredentialProvider(folder) for folder in sorted(folders))]
 
     def _without_values(self, text: str) -> str:
         return self._secrets.redact(text)

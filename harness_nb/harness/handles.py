@@ -20,11 +20,11 @@ from harness_nb.orchestrator.functions import TO_BE_ASKED
 from harness_nb.orchestrator.policies import prospect, rules_of_run
 from harness_nb.protocol.outcome import RunReport
 from harness_nb.sessions import Output, Quiet, ask_shim, read_output
-from harness_nb.views.questions import question_text
+from harness_nb.views.questions import question_text, terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from harness_nb.harness.asynchronous import AsyncHarness
     from harness_nb.harness.leading import Leading
@@ -180,15 +180,22 @@ class AsyncQuestion:
 
         return await harness.announced(answer)
 
-    async def approve(self, notes: str | None = None) -> MessageRecord:
+    async def approve(
+        self, notes: str | None = None, *, scope: str | None = None, until: datetime | timedelta | str | None = None
+    ) -> MessageRecord:
         """Say yes: verified, the recommended option, done, or look the credentials up and hand them over.
 
-        Raises: CredentialsNotFoundError, AlreadyAnsweredError, QuestionExpiredError.
+        A yes to credentials holds for the ``session``, or with another ``scope`` for every session of its ``plan``, of
+        its ``run``, or of the ``project``; and ``until`` a moment, where one is given (also ``"18:00"`` or ``"2h"``).
+
+        Raises: CredentialsNotFoundError, CredentialsDeniedError, AlreadyAnsweredError, QuestionExpiredError,
+        UnusableArgumentError.
         """
         harness = self.harness
+        terms = terms_of(self.record, scope, until, harness.store.clock())
 
         def approve() -> MessageRecord:
-            return harness.desk.approve(self.record, actor=harness.actor, door=harness.door, notes=notes)
+            return harness.desk.approve(self.record, actor=harness.actor, door=harness.door, notes=notes, terms=terms)
 
         return await harness.announced(approve)
 
@@ -285,7 +292,8 @@ class AsyncRun:
     @property
     def rules(self) -> Rules:
         """Who answers what is asked here."""
-        return rules_of_run(self.record.options, self.harness.store.config())
+        harness = self.harness
+        return rules_of_run(self.record.options, harness.store.config(), harness.desk.broker.standing.for_question)
 
     def prospect_of(self, question: MessageRecord) -> Prospect:
         """Return what comes of a question of this run by itself."""

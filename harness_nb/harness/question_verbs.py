@@ -15,6 +15,7 @@ from harness_nb.store import require_workplace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from harness_nb.protocol.grants import GrantRecord
     from harness_nb.protocol.records import MessageRecord
 
 
@@ -49,6 +50,15 @@ class QuestionVerbs(Opened):
             )
 
         return await self.announced(respond)
+
+    async def revoke(self, grant_id: str) -> GrantRecord:
+        """Take back a yes to credentials: it answers nothing more, and its session hands the values out no longer.
+
+        What a worker has taken already it has. ``frames.grants()`` has the ids.
+
+        Raises: GrantNotFoundError.
+        """
+        return await self.announced(lambda: self.desk.broker.revoke(grant_id, actor=self.actor, door=self.door))
 
     async def ask(self, kind: str, **payload: Any) -> MessageRecord:
         """Raise a checkpoint from Python and wait for its answer.

@@ -59,12 +59,12 @@ class RunVerbs(Opened):
         """
         self.require_open()
         functions = (*functions_of(policies), *self.answering.functions.functions)
-        tie = "a policy is a function of this process" if functions else self.desk.tie
+        tie = "a policy is a function of this process" if functions else self.desk.broker.tie
         detached = is_detached(asked=detach, bound=tie)
         options = options_of(
             plans, worker=worker, max_parallel=max_parallel, params=params, again=again,
             policies=(*policies_of(policies), *self.answering.policies), attended=self.answering.notice(),
-            credentials_dir=self.desk.directory,
+            credentials_dir=self.desk.broker.directory,
         )  # fmt: skip
         await anyio.to_thread.run_sync(require_workplace, self.store)
         await anyio.to_thread.run_sync(self._require_trust, options)

@@ -145,7 +145,7 @@ def take_up_run(host: SessionHost, desk: Desk, run_id: str, *, door: str) -> Run
         if record.state == "running":
             record = store.runs.lead(run_id, door=door)
             if record.options.credentials_dir is not None:
-                desk.use(CredentialProvider(record.options.credentials_dir))
+                desk.broker.use(CredentialProvider(record.options.credentials_dir))
             return Runner(host, desk, project_of(store, record.options), record)
     except BaseException:
         release(store.layout.lease)

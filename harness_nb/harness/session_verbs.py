@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 
 from harness_nb import errors
-from harness_nb.harness.arguments import command_of, environment_of, folder_of, params_of, states_of
+from harness_nb.harness.arguments import command_of, credentials_of, environment_of, folder_of, params_of, states_of
 from harness_nb.harness.handles import AsyncSession
 from harness_nb.harness.opened import Opened
 from harness_nb.harness.state import open_project, publish_state
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from harness_nb.harness.arguments import EnvCredentials
     from harness_nb.plans import Project
     from harness_nb.protocol.plans import Plan
     from harness_nb.protocol.records import MessageRecord
@@ -41,23 +42,25 @@ class SessionVerbs(Opened):
         task_type: str = "execute",
         params: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
-        env_credentials: Mapping[str, str] | None = None,
+        env_credentials: EnvCredentials = None,
         resume: str | None = None,
         terminal: bool = True,
     ) -> AsyncSession:
         """Start a worker in a process of its own that outlives this one.
 
         A ``command`` is run as it is; a ``plan`` is assigned to the worker by itself, and its context is how the try
-        before failed, and ``prompt``. ``env_credentials`` are in the worker's environment and masked in its output.
+        before failed, and ``prompt``. ``env_credentials`` are in the worker's environment and masked in its output: a
+        service that is looked up, as ``"postgres"`` or ``"postgres:production"``, several, or names and values.
         ``resume`` names a session to go on with. Without a ``terminal`` a command has pipes, and its output is kept
         byte for byte.
 
         Raises: UntrustedProjectError for a plan, UnknownPlanError, UnknownWorkerError, UnsuitableWorkerError,
-        CommandNotFoundError, WorkingFolderNotFoundError, MissingCommandError, NotResumableError, UnusableArgumentError.
+        CommandNotFoundError, WorkingFolderNotFoundError, MissingCommandError, NotResumableError, UnusableArgumentError,
+        CredentialsNotFoundError, CredentialsDeniedError.
         """
         self.answering.notice()
         words, given = command_of(command), params_of(params)
-        env, env_credentials = environment_of("env", env), environment_of("env_credentials", env_credentials)
+        env, (values, references) = environment_of("env", env), credentials_of(env_credentials)
         folder = folder_of(working_dir or ".")
         await anyio.to_thread.run_sync(require_workplace, self.store)
         if resume is not None:
@@ -75,11 +78,16 @@ class SessionVerbs(Opened):
             attempt=len(earlier) + 1,
             created_at=self.store.clock(),
         )
+        handed = await anyio.to_thread.run_sync(self.desk.broker.found_for_start, references, session)
+        credentials = {**{name: value for one in handed for name, value in one.reveal().items()}, **values}
+        self.desk.broker.redact.add(credentials)
         assignment = Assignment(
             plan=found, prompt=prompt, command=words or (), params=given, task_type=task_type, terminal=terminal
         )
 
         def assign() -> None:
+            allowed = zip(references, references.values(), handed, strict=True)
+            self.desk.broker.write_down_start(session, allowed, self.actor, self.door)
             if self._lone is not None and session.is_attempt:
                 self._lone.claim(session.id)
             if found is not None and project is not None:
@@ -91,7 +99,7 @@ class SessionVerbs(Opened):
                     publish_state(self.store, project)
 
         await self._host.start(
-            session, assignment, env=env, credentials=env_credentials, before_launch=assign,
+            session, assignment, env=env, credentials=credentials, before_launch=assign,
             actor=self.actor, door=self.door,
         )  # fmt: skip
         self.answer_for(session.id)

@@ -51,6 +51,11 @@ BUTTONS: Final = {
     "action": (Button("Done", "approve", "hnb-main"), ABORT),
     "credentials": (Button("Allow", "approve", "hnb-main"), Button("Deny", "reject", wants=NO_ANSWER), ABORT),
 }
+IN_MESSAGE: Final = (
+    "With deliver: message the values are in the answer that the worker gets, and an agent's own transcript keeps what "
+    "it is told."
+)
+FOR_AN_HOUR: Final = "project 1h"
 NOTES: Final = {
     "decision": "Add a reason…",
     "verification": "Notes",
@@ -61,13 +66,17 @@ NOTES: Final = {
 
 @dataclass(frozen=True)
 class Asked:
-    """A question with what belongs to it: its session, the title of its plan, and what happens by itself."""
+    """A question with what belongs to it: its session, the title of its plan, and what happens by itself.
+
+    ``in_message`` says that the values of credentials would be in the answer that the worker gets.
+    """
 
     question: MessageRecord
     session: SessionRecord
     title: str = ""
     policy: Policy | None = None
     due: datetime | None = None
+    in_message: bool = False
 
     @property
     def asker(self) -> str:
@@ -95,6 +104,8 @@ def card(asked: Asked, root: Path, *, live: bool, reachable: bool = True) -> str
         details=[_item(one) for one in details_of(question)],
         options=[_option(one) for one in payload.get("options") or ()],
         variables=payload.get("envVars") or (),
+        terms=_terms(session) if kind == "credentials" else (),
+        warning=IN_MESSAGE if kind == "credentials" and asked.in_message else "",
         buttons=BUTTONS.get(kind, BUTTONS["action"]),
         notes_label=NOTES.get(kind, NOTES["action"]),
         shell=respond_lines(question, root),
@@ -130,10 +141,21 @@ def reply_of(verb: str, option: str | None, notes: str) -> Reply:
         case "option":
             return Reply("option", option or "", notes or None)
         case "approve":
-            return Reply("approve", notes=notes or None)
+            scope, _, until = (option or "").partition(" ")
+            return Reply("approve", notes=notes or None, scope=scope or None, until=until or None)
         case "reject":
             return Reply("reject", notes or "no reason given")
     return Reply("abort", notes or "no reason given")
+
+
+def _terms(session: SessionRecord) -> list[tuple[str, str]]:
+    """Return for whom a yes to credentials can hold, each as the form says it and as people read it."""
+    found = [("session", "this session")]
+    if session.plan_id:
+        found.append(("plan", f"plan {session.plan_id}"))
+    if session.run_id:
+        found.append(("run", "this run"))
+    return [*found, (FOR_AN_HOUR, "any session here, for one hour")]
 
 
 def _item(text: str) -> str:

@@ -230,12 +230,13 @@ def asked_of(
 ) -> list[Asked]:
     """Return open questions with what belongs to them; ``titles`` are those of plans, by their id."""
     found = []
+    in_message = harness.desk.broker.delivers_in_message
     for question in questions:
         session = harness.store.sessions.get(question.session_id)
         title = (titles or {}).get(session.plan_id or "", "")
         prospect = harness.answering.prospect_of(question)
         due = prospect.at if prospect.settles else None
-        found.append(Asked(question, session, title=title, policy=prospect.policy, due=due))
+        found.append(Asked(question, session, title=title, policy=prospect.policy, due=due, in_message=in_message))
     return found
 
 

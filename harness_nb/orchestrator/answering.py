@@ -102,6 +102,9 @@ class PolicyAnswers:
         functions = self._functions()
         if not functions.are_to_be_asked(question):
             return False
+        if self._desk.broker.standing.for_question(question) is not None:  # that comes before all policies
+            functions.done_with(question)
+            return False
         try:
             answer = functions.answer_to(question)
         except Exception as error:  # a function is its writer's: whatever it raises leaves the question to others
@@ -160,7 +163,7 @@ class PolicyAnswers:
             elif policy.do == "answer" and policy.answer is not None:
                 self._desk.answer(question, policy.answer, actor=POLICY, door=POLICY, strict=False)
             else:
-                self._desk.approve(question, actor=POLICY, door=POLICY, strict=False)
+                self._approve(question)
         except (AlreadyAnsweredError, QuestionExpiredError):
             return  # somebody was faster, or nobody waits any more
         except JournalTroubleError:  # that passes, and the policy can do it then
@@ -169,6 +172,16 @@ class PolicyAnswers:
             self._hindered = True
         except HarnessError as error:
             self._say_once("policy_failed", question, reason=str(error))  # left to a person
+
+    def _approve(self, question: MessageRecord) -> None:
+        standing = self._desk.broker.standing.for_question(question)
+        grant = standing.grant if standing is not None else None
+        if grant is None:
+            self._desk.approve(question, actor=POLICY, door=POLICY, strict=False)
+            return
+        # strict: what was handed over as values cannot be looked up, and then a person has them
+        said = f"{grant.actor} allowed it for {grant.whom}"
+        self._desk.approve(question, actor=POLICY, door=POLICY, notes=said, terms={"grant": grant.id})
 
     def _say_once(self, kind: str, question: MessageRecord, **data: str) -> None:
         if (kind, question.seq) not in self._told:

@@ -78,7 +78,7 @@ def approval(question: MessageRecord, *, actor: str, notes: str | None = None) -
         case "action_needed":
             return "action_completed", {**payload, **_action(question), "completedBy": actor, "notes": notes}
         case "credentials_needed":
-            return "credentials_provided", {**payload, **_credentials(question), "found": True}
+            return "credentials_provided", {**payload, **_credentials(question), "found": True, "notes": notes}
     raise WrongAnswerTypeError(question.type, "approve()", None)
 
 

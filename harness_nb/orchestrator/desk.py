@@ -1,38 +1,34 @@
-"""Where every answer passes: from whichever door, through the journal, and credentials on to the session's shim.
+"""Where every answer passes: from whichever door, through the journal, and credentials on to the broker.
 
-Values never reach the journal: they are staged in the shim under the answer's id first, and handed out only to a worker
-that holds that answer. Of two doors that say yes at once, the loser's values are staged under an id nobody asks for.
+Values never reach the journal: the broker takes them out of an answer before it is stored.
 """
 
 from __future__ import annotations
 
-import os
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
-
-from harness_nb.credentials import CredentialProvider, Redactor
 from harness_nb.errors import (
     CredentialsNotFoundError,
     InvalidMessageError,
     MessageNotFoundError,
-    ShimFailedError,
     UnknownPlanError,
     UntrustedProjectError,
 )
 from harness_nb.orchestrator import answers
+from harness_nb.orchestrator.broker import Broker, plain_values
 from harness_nb.plans import load_project
 from harness_nb.protocol.messages import UNASKED, OrchestratorMessage, parse_orchestrator_message, require_known_keys
-from harness_nb.sessions import ask_shim
-from harness_nb.sessions.channel import is_listening
-from harness_nb.sessions.masking import mask_texts, with_texts
+from harness_nb.sessions.masking import with_texts
 from harness_nb.store.messages import already_answered
 from harness_nb.store.trust import is_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
+    from harness_nb.credentials import CredentialProvider
     from harness_nb.orchestrator.answers import Answer
     from harness_nb.protocol.credentials import CredentialResult
     from harness_nb.protocol.messages import AssignTaskPayload
@@ -41,36 +37,11 @@ if TYPE_CHECKING:
 
 
 class Desk:
-    """Sends answers and unasked messages; ``redact`` masks every value that passed through here."""
+    """Sends answers and unasked messages; ``broker`` looks credentials up for them."""
 
     def __init__(self, store: Store, provider: CredentialProvider | None = None) -> None:
         self.store = store
-        self.redact = Redactor()
-        self._provider = provider
-
-    @property
-    def provider(self) -> CredentialProvider:
-        """Where credentials are looked up: the one that was given, else the folder that the settings name."""
-        if self._provider is not None:
-            return self._provider
-        folder = self.store.config().credentials_dir
-        return CredentialProvider(self.store.layout.root / os.path.expanduser(folder) if folder else None)  # noqa: PTH111
-
-    @property
-    def tie(self) -> str | None:
-        """Why what is looked up here can be looked up in this process alone, or None."""
-        if self._provider is None or self._provider.is_plain:
-            return None
-        return "its credentials come from a provider that only this process has"
-
-    @property
-    def directory(self) -> str | None:
-        """Where another process is to look up, too: None where the settings say that."""
-        return None if self._provider is None else os.fspath(self._provider.directory)
-
-    def use(self, provider: CredentialProvider) -> None:
-        """Look credentials up there from now on."""
-        self._provider = provider
+        self.broker = Broker(store, provider)
 
     def respond(
         self,
@@ -91,7 +62,7 @@ class Desk:
 
         Raises: UnknownMessageTypeError, InvalidMessageError, MessageNotFoundError, WrongAnswerTypeError,
         UnknownOptionError, AlreadyAnsweredError, QuestionExpiredError, SessionEndedError, CredentialsNotFoundError,
-        UnknownPlanError, UntrustedProjectError, ShimFailedError.
+        CredentialsDeniedError, UnknownPlanError, UntrustedProjectError, ShimFailedError.
         """
         message = self._parsed(message_type, session_id, payload, in_response_to)
         require_known_keys(message)
@@ -105,8 +76,14 @@ class Desk:
             self.store.ring()
             return record
         question = self.store.messages.question_for(message)  # a wrong answer must not hand over credentials
-        message = self._stage(self._with_values(message, question, actor, door))
-        return self.store.questions.answer(self._masked(message), actor=actor, door=door)
+        message = self._stage(self._with_values(message, question, actor, door), question)
+        message = self._masked(message)
+        hands_over = message.type == "credentials_provided" and message.payload.found
+        with self.store.journal.write() if hands_over else nullcontext():  # the yes and the grant, or neither
+            record = self.store.questions.answer(message, actor=actor, door=door)
+            if hands_over:
+                self.broker.write_down(record, question)
+        return record
 
     def _parsed(
         self, message_type: str, session_id: str, payload: Mapping[str, Any], in_response_to: str | None
@@ -173,22 +150,33 @@ class Desk:
         return self.settle(question, (kind, payload), actor=actor, door=door)
 
     def approve(
-        self, question: MessageRecord, *, actor: str, door: str, notes: str | None = None, strict: bool = True
+        self,
+        question: MessageRecord,
+        *,
+        actor: str,
+        door: str,
+        notes: str | None = None,
+        strict: bool = True,
+        terms: Mapping[str, Any] | None = None,
     ) -> MessageRecord:
         """Say yes to a question; for credentials that includes looking them up and handing them over.
 
-        Raises: CredentialsNotFoundError when ``strict`` (else the worker is told), and what ``respond`` raises.
+        ``terms`` say for whom a yes to credentials holds (``scope``), ``until`` when, or the ``grant`` it stands on.
+
+        Raises: CredentialsNotFoundError when ``strict`` (else the worker is told), CredentialsDeniedError, and what
+        ``respond`` raises.
         """
         kind, payload = answers.approval(question, actor=actor, notes=notes)
         if kind == "credentials_provided":
             earlier = self.store.messages.answer_to(question.id, question.session_id)
             if earlier is not None:
                 raise already_answered(question.id, earlier)
-            result = self._look_up(question)
+            result = self.broker.look_up(question)
             if not result.found and strict:
                 self._say_missing(question, result, actor, door)
                 raise CredentialsNotFoundError(payload["service"], result.error, result.instructions)
             payload |= {
+                **(terms or {}),
                 "found": result.found,
                 "credentials": result.credentials if result.found else {},
                 "envVars": list(result.credentials) or payload["envVars"],
@@ -204,62 +192,40 @@ class Desk:
         data = {"question": question.id, **asked, "found": False, "error": result.error or "not found"}
         self.store.events.add("credentials_missing", session_id=question.session_id, actor=actor, door=door, data=data)
 
-    def _look_up(self, question: MessageRecord) -> CredentialResult:
-        payload = question.payload
-        return self.provider.lookup(
-            str(payload.get("service", "")), payload.get("envVars") or None, payload.get("context") or None
-        )
-
     def _with_values(
         self, message: OrchestratorMessage, question: MessageRecord, actor: str, door: str
     ) -> OrchestratorMessage:
         """Look up what an answer hands over by reference."""
-        if message.type != "credentials_provided" or message.payload.credentials or not message.payload.found:
+        if message.type != "credentials_provided" or not message.payload.found:
             return message
-        if self._is_own_process(message.session_id):
+        self.broker.require_allowed(self.broker.wish_of(question))
+        if message.payload.credentials or self.broker.is_own_process(message.session_id):
             return message
-        result = self._look_up(question)
+        result = self.broker.look_up(question)
         if not result.found:
             self._say_missing(question, result, actor, door)
             raise CredentialsNotFoundError(str(question.payload.get("service")), result.error, result.instructions)
         found = {"credentials": result.credentials, "env_vars": tuple(result.credentials), "source": result.source}
         return message.model_copy(update={"payload": message.payload.model_copy(update=found)})
 
-    def _is_own_process(self, session_id: str) -> bool:
-        return self.store.sessions.get(session_id).worker == "python"  # it can look them up itself
-
-    def _stage(self, message: OrchestratorMessage) -> OrchestratorMessage:
-        if message.type != "credentials_provided" or not message.payload.credentials:
+    def _stage(self, message: OrchestratorMessage, question: MessageRecord) -> OrchestratorMessage:
+        """Give the values of an answer to the session's shim, and return the answer without them."""
+        if message.type != "credentials_provided":
             return message
-        values = {name: _plain(value) for name, value in message.payload.credentials.items()}
-        self.redact.add(values)
-        if not self._is_own_process(message.session_id):
-            folder = self.store.layout.session(message.session_id)
-            unmasked = ask_shim(folder, do="grant", id=message.id, values=values).get("unmasked")
-            if unmasked:
-                self.store.events.add("mask_refused", session_id=message.session_id, data={"names": unmasked})
-        names = message.payload.env_vars or tuple(values)
-        payload = message.payload.model_copy(update={"credentials": {}, "env_vars": names})
-        return message.model_copy(update={"payload": payload})
+        kept: dict[str, Any] = {"credentials": {}}
+        until: datetime | None = None
+        if message.payload.found:
+            kept["scope"], kept["until"] = _, until = self.broker.terms_of(message.payload, question)
+        if message.payload.credentials:
+            values = plain_values(message.payload.credentials)
+            self.broker.hand_over(message.session_id, message.id, values, until)
+            kept["env_vars"] = message.payload.env_vars or tuple(values)
+        return message.model_copy(update={"payload": message.payload.model_copy(update=kept)})
 
     def _masked(self, message: OrchestratorMessage) -> OrchestratorMessage:
         """Take out every value that this session has, and those that passed through here."""
         said = message.payload.to_wire()
-        kept = with_texts(said, partial(self._without_values, message.session_id))
+        kept = with_texts(said, partial(self.broker.without_values, message.session_id))
         if kept == said:
             return message
         return message.model_copy(update={"payload": type(message.payload).model_validate(kept)})
-
-    def _without_values(self, session_id: str, texts: list[str]) -> list[str]:
-        folder = self.store.layout.session(session_id)
-        texts = [self.redact(text) for text in texts]
-        try:
-            return mask_texts(folder, texts)
-        except ShimFailedError:
-            if is_listening(folder):
-                raise
-            return texts  # the shim has gone, and the values with it
-
-
-def _plain(value: SecretStr | str) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else value

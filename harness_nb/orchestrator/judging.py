@@ -97,7 +97,7 @@ class Judge:
             self._project.root,
             on_human_required=ask_person,
             environment={"PATH": tool_environment()["PATH"]},
-            redact=self._desk.redact,
+            redact=self._desk.broker.redact,
         )
 
     async def _ask(self, plan: Plan, what: str, how: list[str]) -> tuple[bool, str]:

@@ -17,9 +17,10 @@ from harness_nb.protocol.records import Foreseen
 from harness_nb.protocol.wording import message_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
+    from harness_nb.orchestrator.standing import Standing
     from harness_nb.protocol.files import Config
     from harness_nb.protocol.records import MessageRecord, RunOptions
 
@@ -27,12 +28,21 @@ ACCEPT_ALL = Policy.model_construct(do="approve")  # unvalidated: building the m
 """What ``--yes`` means: the recommended option, else the first; yes to everything else."""
 
 
+ALLOWED = Policy.model_construct(do="approve")
+DENIED = Policy.model_construct(do="answer", answer="deny The settings deny these credentials.")
+"""What stands already about credentials, as the policy that says so to the worker."""
+
+
 @dataclass(frozen=True)
 class Rules:
-    """Who answers for some questions: policies, first match first, and whether somebody is there (None: unknown)."""
+    """Who answers for some questions: policies, first match first, and whether somebody is there (None: unknown).
+
+    ``standing`` says what the settings, or an earlier yes, have to say of credentials: that comes before all policies.
+    """
 
     policies: tuple[Policy, ...] = ()
     attended: bool | None = None
+    standing: Callable[[MessageRecord], Standing | None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,10 @@ def prospect(question: MessageRecord, rules: Rules) -> Prospect:
     """
     if question.foreseen is not None:
         return Prospect(question.foreseen.policy, question.foreseen.at)
+    standing = rules.standing(question)
+    if standing is not None:
+        policies = {"allow": ALLOWED, "deny": DENIED}
+        return Prospect(policies[standing.do], question.timestamp) if standing.do in policies else Prospect()
     policy = policy_for(question, rules.policies)
     if policy is None or policy.do == "wait":
         return Prospect(policy)
@@ -81,9 +95,9 @@ def foreseen_of(question: MessageRecord, rules: Rules, now: datetime) -> Foresee
     return Foreseen(policy=ahead.policy, at=min(ahead.at, now + timedelta(seconds=ahead.policy.after)))
 
 
-def rules_of_run(options: RunOptions, config: Config) -> Rules:
-    """Return who answers for a run: its own policies, then those of its settings."""
-    return Rules((*options.policies, *config.policies), options.attended)
+def rules_of_run(options: RunOptions, config: Config, standing: Callable[[MessageRecord], Standing | None]) -> Rules:
+    """Return who answers for a run: what stands already, then its own policies, then those of its settings."""
+    return Rules((*options.policies, *config.policies), options.attended, standing)
 
 
 def policy_for(question: MessageRecord, policies: Iterable[Policy]) -> Policy | None:

@@ -136,7 +136,7 @@ class Runner:
 
     def _rules(self) -> Rules:
         """Return who answers by the settings of now, which whoever shows the run goes by as well."""
-        return rules_of_run(self.record.options, self._settings())
+        return rules_of_run(self.record.options, self._settings(), self.desk.broker.standing.for_question)
 
     async def _heed(self) -> None:
         """Do what others want of the run: to stop, or to go on by other rules."""

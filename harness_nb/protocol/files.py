@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, field_validator
 
 from harness_nb.protocol.base import Timestamp, WireModel
+from harness_nb.protocol.grants import GrantRule
 
 SessionState = Literal["initializing", "running", "checkpoint", "completed", "failed"] | str
 """The five words of ``status.json``; a word that another program writes survives."""
@@ -195,6 +196,7 @@ class Config(WireModel):
     credentials_dir: str | None = None
     deliver: Literal["reference", "message"] = "reference"
     max_output_megabytes: float | None = Field(default=1024, gt=0)
+    grants: tuple[GrantRule, ...] = ()
     policies: tuple[Policy, ...] = ()
     quiet_after: float = Field(default=300.0, ge=0, le=LONGEST)
     notify: tuple[NotifyAddress, ...] = ()

@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_seria
 from harness_nb.errors import InvalidMessageError, UnknownMessageTypeError
 from harness_nb.protocol.base import Timestamp, WireModel, problems_of
 from harness_nb.protocol.entrance import require_json, whole
+from harness_nb.protocol.grants import GrantScope
 
 MessageStatus = Literal["pending", "responded", "expired"] | str
 """``pending``, ``responded`` or ``expired``; what another program writes here survives."""
@@ -259,7 +260,10 @@ class ActionCompletedPayload(PlanPayload):
 
 
 class CredentialsProvidedPayload(PlanPayload):
-    """Whether the variables were found; ``credentials`` is empty wherever this is stored."""
+    """Whether the variables were found; ``credentials`` is empty wherever this is stored.
+
+    ``scope`` says for whom a yes holds and ``until`` until when; ``grant`` names the earlier yes that it stands on.
+    """
 
     service: str = ""
     credentials: dict[str, SecretStr] = Field(default_factory=dict)
@@ -271,6 +275,9 @@ class CredentialsProvidedPayload(PlanPayload):
     notes: str | None = None
     completed_by: str | None = None
     file_identity: str | None = None
+    scope: GrantScope | None = None
+    until: Timestamp | None = None
+    grant: str | None = None
 
     @field_serializer("credentials", when_used="json")
     def _stored_without_values(self, _: dict[str, SecretStr]) -> dict[str, str]:

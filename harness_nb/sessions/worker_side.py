@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness_nb.errors import (
     CredentialsNotDeliveredError,
+    GrantEndedError,
     NoAnswerExpectedError,
     NotAWorkerError,
     NotYourSessionError,
@@ -156,6 +157,13 @@ class WorkerSide:
         sent = self.store.messages.select(self.session_id, direction="out")
         return next((one for one in sent if one.type == "assign_task" and one.status == "responded"), None)
 
+    def kind_of(self, message_id: str) -> str:
+        """Return the type of a message of this session's own.
+
+        Raises: MessageNotFoundError.
+        """
+        return self.store.messages.get(message_id, self.session_id).type
+
     def require_answerable(self, message_id: str) -> None:
         """Make sure that waiting for an answer to a message makes sense.
 
@@ -211,20 +219,29 @@ class WorkerSide:
     def take_credentials(self, answer: MessageRecord) -> dict[str, str]:
         """Return the values that came with a yes, from the shim's memory.
 
+        Raises: CredentialsNotDeliveredError, and the GrantEndedError among those where the yes was only for a while.
+        """
+        found = ask_shim(self.folder, do="take", id=answer.id)
+        if found.get("ended"):
+            raise GrantEndedError(answer.payload.get("service", ""))
+        if not found.get("values"):
+            raise CredentialsNotDeliveredError(answer.payload.get("service", ""))
+        return dict(found["values"])
+
+    def all_credentials(self) -> tuple[dict[str, str], list[GrantEndedError]]:
+        """Return every value that this session was given so far and still may have, and what it may no longer.
+
         Raises: CredentialsNotDeliveredError.
         """
-        values = ask_shim(self.folder, do="take", id=answer.id).get("values")
-        if not values:
-            raise CredentialsNotDeliveredError(answer.payload.get("service", ""))
-        return dict(values)
-
-    def all_credentials(self) -> dict[str, str]:
-        """Return every value that this session was given so far."""
         values: dict[str, str] = dict(ask_shim(self.folder, do="take", id="start").get("values") or {})
+        ended = []
         for answer in self.store.messages.select(self.session_id, direction="out"):
             if answer.type == "credentials_provided" and answer.payload.get("found"):
-                values |= self.take_credentials(answer)
-        return values
+                try:
+                    values |= self.take_credentials(answer)
+                except GrantEndedError as error:
+                    ended.append(error)
+        return values, ended
 
 
 def _own_folder(environment: Mapping[str, str]) -> Path:

@@ -5,10 +5,10 @@ pipes, appends what that prints to the log, serves a Unix socket, and records ho
 
 On the socket: one JSON object a line. ``do`` is ``input`` (``data``: base64; ``end``: it is the last), ``resize``
 (``rows``, ``cols``), ``stop`` (``by``, ``grace``: seconds between the polite and the hard signal), ``signal``
-(``number``), ``grant`` (``id``, ``values``: credentials to hold in memory and to mask from now on; ``unmasked`` names
-those too short for it), ``take`` (``id``: hands those values out), ``mask`` (``texts``: gives them back without any
-value that it holds) or ``watch`` (lines ``{"output": size}`` and ``{"exit": …}`` follow by themselves). Each gets a
-line with ``ok`` back.
+(``number``), ``grant`` (``id``, ``values``: credentials to hold in memory and to mask from now on; ``until`` when, in
+seconds of the wall clock; ``unmasked`` names those too short for it), ``take`` (``id``: hands those values out),
+``forget`` (``id``: hands them out no longer), ``mask`` (``texts``: gives them back without any value that it holds) or
+``watch`` (lines ``{"output": size}`` and ``{"exit": …}`` follow by themselves). Each gets a line with ``ok`` back.
 Credentials never touch the disk: they arrive over the socket or with the orders, and go out over the socket only.
 """
 
@@ -26,6 +26,7 @@ import time
 from .door import Door
 from .files import LastWord, remove, ring, write_json
 from .log import Log
+from .memory import Memory
 from .terminal import Keyboard, Pipes, Terminal, set_size
 from .tree import WISHES, become_subreaper, boot_id, host_id, kill_tree, reap, signal_tree, start_time, tree
 
@@ -64,7 +65,7 @@ class Shim:
     def __init__(self, orders: dict[str, Any]) -> None:
         self.orders = orders
         self.masker: Masker | None = None  # only sessions with credentials pay for it
-        self.granted: dict[str, dict[str, str]] = {}
+        self.memory = Memory()
         self.unmasked: list[str] = []
         self.announced = 0
         self.announced_trouble: str | None = None
@@ -270,12 +271,8 @@ class Shim:
             self._signal(request["number"])
         elif action == "stop":
             self.stop(request.get("by", "stop"), request.get("grace", 5.0))
-        elif action == "grant":
-            return {"unmasked": self._grant(request["id"], request["values"])}
-        elif action == "take":
-            return {"values": self.granted.get(request["id"])}
-        elif action == "mask":
-            return {"texts": [self.masker.mask(text) if self.masker else text for text in request["texts"]]}
+        elif action in ("grant", "take", "forget", "mask"):
+            return self._do_with_values(action, request)
         elif action == "watch":
             client.watching = True
             return self._output()
@@ -283,13 +280,23 @@ class Shim:
             raise ValueError(f"nothing is known to do for {action!r}")
         return None
 
-    def _grant(self, grant_id: str, values: dict[str, str]) -> list[str]:
+    def _do_with_values(self, action: str, request: dict[str, Any]) -> dict[str, Any] | None:
+        if action == "grant":
+            return {"unmasked": self._grant(request["id"], request["values"], request.get("until"))}
+        if action == "take":
+            return self.memory.take(request["id"])
+        if action == "mask":
+            return {"texts": [self.masker.mask(text) if self.masker else text for text in request["texts"]]}
+        self.memory.forget(request["id"])
+        return None
+
+    def _grant(self, answer_id: str, values: dict[str, str], until: float | None = None) -> list[str]:
         if self.masker is None:
             from .masker import Masker
 
             self.masker = Masker()
         refused = self.masker.add(values)
-        self.granted[grant_id] = values
+        self.memory.keep(answer_id, values, until)
         return refused
 
     # --- end ---------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from harness_nb.store.layout import state_folder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-SCHEMAS = ("schema.sql", "schema-2.sql")
+SCHEMAS = ("schema.sql", "schema-2.sql", "schema-3.sql")
 """What makes each version of the journal from the one before."""
 SCHEMA_VERSION = len(SCHEMAS)
 BUSY_TIMEOUT = 10.0

@@ -31,7 +31,14 @@ EXPORTED = "exported"
 STILL = "was still running when exported"
 PIECE = 1000
 """Rows that are read at once."""
-TEXTS = {"sessions": "rowid", "messages": "seq", "events": "seq", "runs": "rowid", "run_plans": "rowid"}
+TEXTS = {
+    "sessions": "rowid",
+    "messages": "seq",
+    "events": "seq",
+    "runs": "rowid",
+    "run_plans": "rowid",
+    "grants": "rowid",
+}
 """The tables whose rows hold texts, and what numbers those."""
 
 
@@ -90,6 +97,7 @@ class JournalCopy:
         run_do("BEGIN")
         run_do("DELETE FROM sessions WHERE id NOT IN (SELECT id FROM kept)")
         run_do("DELETE FROM messages WHERE session_id NOT IN (SELECT id FROM kept)")
+        run_do("DELETE FROM grants WHERE session_id NOT IN (SELECT id FROM kept)")
         run_do("DELETE FROM runs WHERE id != ?", (run.id,))
         run_do("DELETE FROM run_plans WHERE run_id != ?", (run.id,))
         run_do("DELETE FROM events WHERE session_id IS NOT NULL AND session_id NOT IN (SELECT id FROM kept)")

@@ -11,6 +11,7 @@ from pydantic.alias_generators import to_camel
 from harness_nb.errors import HarnessError, OutOfDescriptorsError, UnreadableFileError, UnwritableFolderError
 from harness_nb.protocol.base import problems_of
 from harness_nb.protocol.files import CHECKPOINT_TYPES, Config, NotifyAddress, Policy
+from harness_nb.protocol.grants import GrantRule
 from harness_nb.store.atomic import write_text
 from harness_nb.store.troubles import NO_DESCRIPTORS
 
@@ -36,6 +37,15 @@ retryDelay: 2              # seconds before the first further try, doubled each 
 maxOutputMegabytes: 1024   # of what a session prints, so much is kept, the newest (null: all)
 deliver: reference         # credentials reach a worker as: reference (commands that have them) · message (the values)
 quietAfter: 300            # seconds without a word or output, after which a session is shown as quiet; 0: never
+
+# Who gets credentials: the first rule that fits a service and its context decides, before all policies and --yes.
+# allow (unasked; without a context only where none is asked for) · ask (a person, always) · deny (whoever says yes).
+# grants:
+#   - {service: postgres, context: staging, do: allow, until: 2026-12-31}
+#   - {service: redis, plan: 03-02, do: allow}           # for the sessions of one plan
+#   - {service: stripe, do: deny}
+#   - {service: "*", context: production, do: ask}
+grants: []
 
 # Which answers come by themselves. The first policy that fits a question wins; without one, a person is asked.
 # It fits by its kind, service, plan and tool, and by its pattern: a regular expression searched in the question's text.
@@ -139,6 +149,9 @@ def _without_effect(node: Any) -> Iterator[tuple[int, str]]:
         known = CHECKPOINT_TYPES.values()
         if kind is not None and isinstance(kind.value, str) and kind.value not in (*known, "null", "~", ""):
             yield kind.start_mark.line + 1, f"unknown kind of policy {kind.value!r}{_meant(kind.value, known)}"
+    grants = _value_of(node, "grants")
+    for rule in grants.value if _is_list(grants) else ():
+        yield from _unknown_keys(rule, GrantRule, "key of a grant")
     addresses = _value_of(node, "notify")
     for address in getattr(addresses, "value", ()) if _is_list(addresses) else ():
         own = [str(one.alias) for one in NotifyAddress.model_fields.values()]

@@ -15,6 +15,7 @@ from harness_nb.protocol.files import ActiveFile, ActiveFiles, DependencyGraph
 from harness_nb.store.atomic import write_model
 from harness_nb.store.bell import ring
 from harness_nb.store.events import Events
+from harness_nb.store.grants import Grants
 from harness_nb.store.journal import Journal, journal_location
 from harness_nb.store.layout import Layout
 from harness_nb.store.messages import Messages
@@ -70,6 +71,7 @@ class Store:
             self.journal, self.layout, self.messages, self.sessions, self.events,
             clock=clock, new_id=new_id, ring=self.ring,
         )  # fmt: skip
+        self.grants = Grants(self.journal, self.events, clock)
         self.runs = Runs(self.journal, self.events, clock, ring=self.ring)
 
     @property

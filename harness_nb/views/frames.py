@@ -1,4 +1,4 @@
-"""The journal and the documents as DataFrames: sessions, messages, plans, events.
+"""The journal and the documents as DataFrames: sessions, messages, plans, events, grants.
 
 Each is read when it is called, and styled when it is displayed. An empty project gives the same columns and dtypes.
 States have their words as categories in the order of a life; kinds have those that occur. What is not there is missing
@@ -15,6 +15,7 @@ from harness_nb.errors import UnknownStateError
 from harness_nb.protocol import frame
 from harness_nb.protocol.records import ENDED_STATES, LIVE_STATES, PLAN_STATES
 from harness_nb.sessions import Quiet
+from harness_nb.views.grants import grant_frame, grant_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -129,6 +130,17 @@ class Frames:
             and (one.is_act or not acts)
         ])  # fmt: skip
 
+    def grants(self, *, service: str | Iterable[str] | None = None) -> pd.DataFrame:
+        """Return one row a yes to credentials, oldest first, indexed by its ``grant`` id; never a value.
+
+        Columns: ``service``, ``context``, ``env_vars`` (tuples of names), ``source`` (files' names), ``scope`` and
+        ``state`` (categories: ``in force``, ``over``, ``revoked``), ``whom`` (for whom, in words), ``granted_at`` and
+        ``until`` (UTC), ``actor``, ``door``, ``session_id``, ``plan_id``, ``run_id``, ``revoked_at``, ``revoked_by``.
+        """
+        services = _names(service)
+        found = [one for one in self._store.grants.select() if services is None or one.service in services]
+        return grant_frame(found, [grant_state(self._store, one) for one in found])
+
     def _with_places(self, events: list[EventRecord]) -> Iterator[EventRecord]:
         """Yield events with the plan and the run of their session, where they name none."""
         sessions = {one.id: one for one in self._store.sessions.select()} if events else {}
@@ -141,7 +153,7 @@ class Frames:
                 yield one.model_copy(update=more)
 
     def __repr__(self) -> str:
-        return "<frames: sessions(), messages(), plans(), events()>"
+        return "<frames: sessions(), messages(), plans(), events(), grants()>"
 
 
 def _names(given: str | Iterable[str] | None) -> set[str] | None:

@@ -7,16 +7,18 @@ import re
 import textwrap
 from dataclasses import dataclass
 from shlex import quote
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from harness_nb.errors import WrongAnswerTypeError
+from harness_nb.errors import UnusableArgumentError, WrongAnswerTypeError
 from harness_nb.orchestrator import answers
 from harness_nb.protocol.files import CHECKPOINT_TYPES
+from harness_nb.protocol.grants import SCOPES, moment_until
 from harness_nb.protocol.messages import ANSWERS
 from harness_nb.protocol.shown import one_line
 from harness_nb.protocol.wording import message_text
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
     from pathlib import Path
 
     from harness_nb.orchestrator import Desk
@@ -38,24 +40,47 @@ NAME = 60
 LIST_ITEM = re.compile(r"([-*•]|\d+[.)])\s")
 
 
+def terms_of(
+    question: MessageRecord, scope: str | None, until: datetime | timedelta | str | None, now: datetime
+) -> dict[str, Any]:
+    """Return for whom a yes to credentials holds and until when, as its message says it.
+
+    Raises: UnusableArgumentError.
+    """
+    if (scope is not None or until is not None) and question.type != "credentials_needed":
+        raise UnusableArgumentError("scope", "only a yes to credentials has one", "Leave it out, and until with it")
+    if scope is not None and scope not in SCOPES:
+        raise UnusableArgumentError("scope", f"{scope!r} is none", f"Use one of: {', '.join(SCOPES)}")
+    try:
+        moment = None if until is None else moment_until(until, now)
+    except ValueError as error:
+        raise UnusableArgumentError("until", str(error), "Give a moment to come") from None
+    return {key: value for key, value in (("scope", scope), ("until", moment)) if value is not None}
+
+
 @dataclass(frozen=True)
 class Reply:
-    """What a person answers: the verb, the option or the reason, and notes for the worker."""
+    """What a person answers: the verb, the option or the reason, and notes for the worker.
+
+    A yes to credentials holds for a ``scope``, by default the session, and ``until`` a moment.
+    """
 
     verb: Verb
     text: str = ""
     notes: str | None = None
+    scope: str | None = None
+    until: str | None = None
 
     def send(self, desk: Desk, question: MessageRecord, *, actor: str, door: str) -> MessageRecord:
         """Send it through the desk.
 
         Raises: WrongAnswerTypeError, UnknownOptionError, AlreadyAnsweredError, QuestionExpiredError,
-        CredentialsNotFoundError, ShimFailedError.
+        CredentialsNotFoundError, CredentialsDeniedError, ShimFailedError, UnusableArgumentError.
         """
         reason = ". ".join(part for part in (self.text, self.notes) if part)
         match self.verb:
             case "approve":
-                return desk.approve(question, actor=actor, door=door, notes=self.notes)
+                return desk.approve(question, actor=actor, door=door, notes=self.notes, **self._terms(desk, question))
             case "option":
                 if question.type != "decision_needed":
                     raise WrongAnswerTypeError(question.type, "decision_made", ANSWERS.get(question.type))
@@ -65,6 +90,11 @@ class Reply:
             case "abort":
                 answer = answers.abort(question, reason)
         return desk.settle(question, answer, actor=actor, door=door)
+
+    def _terms(self, desk: Desk, question: MessageRecord) -> dict[str, Any]:
+        if self.scope is None and self.until is None:
+            return {}
+        return {"terms": terms_of(question, self.scope, self.until, desk.store.clock())}
 
 
 def kind_of(question: MessageRecord) -> str:

@@ -310,3 +310,43 @@ def test_an_id_that_is_not_whole_is_nobodys(harness: Harness) -> None:
     session.wait(timeout=PATIENCE)
     assert "status 2" in str(session.output())
     assert "There is no message" in str(session.output())
+
+
+@pytest.mark.row(2)
+def test_a_shell_takes_credentials_in_without_printing_them(harness: Harness, tmp_path: Path) -> None:
+    session = harness.start_session(
+        command=script(
+            "id=$(nb report credentials_needed service=demo 'envVars=[\"DEMO_TOKEN\"]' reason=because)",
+            'eval "$(nb await "$id" --export)"',
+            'echo "${#DEMO_TOKEN} letters: $DEMO_TOKEN"',
+        )
+    )
+    harness.wait_for_state(session_ids=[session.id], states=["checkpoint", "failed"], timeout=PATIENCE)
+    harness.get_pending()[0].approve()
+    assert session.wait(timeout=PATIENCE).state == "completed", session.output()
+    assert f"{len(SECRET)} letters: [credential:DEMO_TOKEN]" in str(session.output())
+    assert files_that_hold(tmp_path / "p", SECRET.encode()) == []
+
+
+def test_values_are_not_printed_on_a_terminal_and_not_for_other_questions(harness: Harness) -> None:
+    session = harness.start_session(
+        command=script(
+            "id=$(nb report credentials_needed service=demo 'envVars=[\"DEMO_TOKEN\"]' reason=because)",
+            "set +e",
+            'nb await "$id" --export; echo "status $?"',
+            "other=$(nb report action_needed action=wait)",
+            'eval "$(nb await "$other" --export)"',
+            "nb await --export",
+            'eval "$(nb await "$id" --export || echo echo none)"',
+        )
+    )
+    harness.wait_for_state(session_ids=[session.id], states=["checkpoint", "failed"], timeout=PATIENCE)
+    for question in harness.get_pending(message_types=["credentials_needed"]):
+        question.reject("not today")
+    session.wait(timeout=PATIENCE)
+    printed = " ".join(str(session.output(lines=200)).split())
+    assert 'Have the shell take them in: eval "$(harness-nb worker await' in printed
+    assert "status 2" in printed
+    assert "asks for no credentials" in printed
+    assert "say which question" in printed
+    assert "no credentials: not today none" in printed

@@ -13,6 +13,7 @@ from harness_nb import Policy
 from harness_nb.notebook.cards import Asked, answered, by_itself, card, reply_of
 from harness_nb.orchestrator import answers
 from harness_nb.protocol.records import MessageRecord, SessionRecord
+from harness_nb.views.questions import Reply
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ROOT = Path("/projects/shop")
@@ -49,7 +50,18 @@ def asked(kind: str, payload: dict[str, Any] | None = None, **more: Any) -> Aske
         ),
         ("verification", ["A page", "1. Open it", "Look", "site/index.html", ">Pass<", ">Fail<", 'value="reject"']),
         ("action", ["Turn the key", "To the left.", "It is locked.", ">Done<"]),
-        ("credentials", ["Credentials of db (test)", "DB_URL", "DB_KEY", "to load", ">Allow<", ">Deny<"]),
+        (
+            "credentials",
+            [
+                "Credentials of db (test)",
+                "DB_URL",
+                "DB_KEY",
+                "to load",
+                ">Allow<",
+                ">Deny<",
+                "any session here, for one hour",
+            ],
+        ),
     ],
 )
 def test_a_form_fits_its_kind(kind: str, said: list[str]) -> None:
@@ -157,3 +169,9 @@ def test_what_a_form_sends_is_the_answer_that_its_button_names(
     reply_of(verb, option, notes).send(Desk(), asked(kind).question, actor="ann", door="notebook")  # type: ignore[arg-type]
     assert sent[0][0] == means
     assert notes in str(sent[0][1])
+
+
+def test_a_yes_to_credentials_says_for_whom() -> None:
+    assert reply_of("approve", "run", "") == Reply("approve", scope="run")
+    assert reply_of("approve", "project 1h", "why") == Reply("approve", notes="why", scope="project", until="1h")
+    assert reply_of("approve", None, "") == Reply("approve")

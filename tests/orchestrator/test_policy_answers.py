@@ -147,7 +147,7 @@ async def test_yes_to_credentials_looks_them_up_however_it_is_said(asked: Asked,
     folder = root / "secrets"
     folder.mkdir()
     (folder / "redis.env").write_text("REDIS_URL=redis://hidden-value\n")
-    asked.harness.desk.use(CredentialProvider(folder))
+    asked.harness.desk.broker.use(CredentialProvider(folder))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: asked.ask("credentials", service="redis", env_vars=["REDIS_URL"]))
         await asked.until_open(1, "credentials_needed")

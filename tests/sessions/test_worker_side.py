@@ -63,7 +63,7 @@ with WorkerSide() as side:
     asked = side.report("credentials_needed", {"phase": "1", "plan": "p", **need})
     values = side.take_credentials(side.wait(asked.id))
     print("one", sorted(values), len(values["GITHUB_TOKEN"]), values["GITHUB_TOKEN"])
-    print("all", sorted(side.all_credentials()))
+    print("all", sorted(side.all_credentials()[0]))
 """
 
 TELLS = """

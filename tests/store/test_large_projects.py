@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from harness_nb.store.journal import SCHEMA_VERSION
 from tests.store.conftest import ACTION, new_session, says
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def test_a_journal_of_the_first_version_gets_the_new_indices_and_who_has_it_open
         assert store.sessions.newest_attempts()["01-01"].id == "s1"
         add_try(earlier, "s2")
     assert store.sessions.newest_attempts()["01-01"].id == "s2"
-    assert store.journal.read("PRAGMA user_version")[0][0] == 2
+    assert store.journal.read("PRAGMA user_version")[0][0] == SCHEMA_VERSION
     names = {row["name"] for row in store.journal.read("SELECT name FROM sqlite_schema WHERE type = 'index'")}
     assert {"sessions_attempts", "sessions_unjudged", "sessions_by_run", "messages_open"} <= names
     assert stores.open().sessions.ids() == ["s1", "s2"]

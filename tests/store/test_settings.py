@@ -42,11 +42,12 @@ def test_the_default_settings_and_every_example_in_them_can_be_used(store: Store
     write(store, DEFAULT)
     assert read_config(store.layout) == Config(version=1)
     assert unknown_settings(store.layout) == []
-    shown = re.sub(r"^(policies|notify): \[\]$", "", DEFAULT, flags=re.MULTILINE)
-    write(store, re.sub(r"^# ?((?:policies|notify):|  - .*)", r"\1", shown, flags=re.MULTILINE))
+    shown = re.sub(r"^(policies|grants|notify): \[\]$", "", DEFAULT, flags=re.MULTILINE)
+    write(store, re.sub(r"^# ?((?:policies|grants|notify):|  - .*)", r"\1", shown, flags=re.MULTILINE))
     config = read_config(store.layout)
     assert unknown_settings(store.layout) == []
     assert len(config.policies) == 5
+    assert [one.do for one in config.grants] == ["allow", "allow", "deny", "ask"]
     assert [one.events for one in config.notify] == [None, ("question", "failed")]
 
 

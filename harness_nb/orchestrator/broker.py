@@ -1,0 +1,223 @@
+"""Between those who may say yes and a session's memory: looks credentials up, and hands them over.
+
+Values go to the session's shim and nowhere else, with every form that they are masked in. They are staged under the
+answer's id before that is stored, and handed out only to a worker that holds that answer: of two doors that say yes at
+once, the loser's values are staged under an id nobody asks for. ``redact`` masks what passed through here, and what
+this very process has in its environment.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from harness_nb.credentials import CredentialProvider, Redactor
+from harness_nb.errors import (
+    CredentialsDeniedError,
+    CredentialsNotFoundError,
+    HarnessError,
+    InvalidMessageError,
+    ShimFailedError,
+)
+from harness_nb.orchestrator.standing import StandingGrants, Wish, wish_of
+from harness_nb.protocol.grants import GrantRecord, moment_until
+from harness_nb.sessions import ask_shim
+from harness_nb.sessions.channel import is_listening
+from harness_nb.sessions.masking import mask_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from harness_nb.protocol.credentials import CredentialResult
+    from harness_nb.protocol.messages import CredentialsProvidedPayload
+    from harness_nb.protocol.records import MessageRecord, SessionRecord
+    from harness_nb.store import Store
+
+
+class Broker:
+    """Looks credentials up for one project's sessions, and writes down who allowed them."""
+
+    def __init__(self, store: Store, provider: CredentialProvider | None = None) -> None:
+        self.redact = Redactor()
+        self.standing = StandingGrants(store)
+        self._store = store
+        self._provider = provider
+
+    @property
+    def provider(self) -> CredentialProvider:
+        """Where credentials are looked up: the one that was given, else the folder that the settings name."""
+        if self._provider is not None:
+            return self._provider
+        folder = self._store.config().credentials_dir
+        return CredentialProvider(self._store.layout.root / os.path.expanduser(folder) if folder else None)  # noqa: PTH111
+
+    @property
+    def tie(self) -> str | None:
+        """Why what is looked up here can be looked up in this process alone, or None."""
+        if self._provider is None or self._provider.is_plain:
+            return None
+        return "its credentials come from a provider that only this process has"
+
+    @property
+    def directory(self) -> str | None:
+        """Where another process is to look up, too: None where the settings say that."""
+        return None if self._provider is None else os.fspath(self._provider.directory)
+
+    @property
+    def delivers_in_message(self) -> bool:
+        """Whether the settings put values into the answers that workers get."""
+        return self.standing.config().deliver == "message"
+
+    def use(self, provider: CredentialProvider) -> None:
+        """Look credentials up there from now on."""
+        self._provider = provider
+
+    # --- who may -----------------------------------------------------------------------------
+
+    def require_allowed(self, wish: Wish) -> None:
+        """Make sure that no rule denies a wish, whoever says yes to it.
+
+        Raises: CredentialsDeniedError.
+        """
+        standing = self.standing.for_wish(wish)
+        if standing is not None and standing.do == "deny":
+            raise CredentialsDeniedError(wish.service, wish.context)
+
+    def look_up(self, question: MessageRecord) -> CredentialResult:
+        """Return what a question asks for.
+
+        Raises: CredentialsDeniedError.
+        """
+        wish = self.wish_of(question)
+        self.require_allowed(wish)
+        return self.provider.lookup(wish.service, wish.asked or None, wish.context)
+
+    def wish_of(self, question: MessageRecord) -> Wish:
+        """Return what a question asks for, and for whom."""
+        return wish_of(question, self._store.sessions.get(question.session_id))
+
+    def found_for_start(self, references: Mapping[str, str | None], session: SessionRecord) -> list[CredentialResult]:
+        """Look up what a session is to be started with: services, each with its context.
+
+        Raises: CredentialsDeniedError, CredentialsNotFoundError.
+        """
+        found = []
+        for service, context in references.items():
+            self.require_allowed(Wish(service, context, (), session.id, session.plan_id, session.run_id))
+            result = self.provider.lookup(service, None, context)
+            if not result.found:
+                raise CredentialsNotFoundError(service, result.error, result.instructions)
+            found.append(result)
+        return found
+
+    def write_down_start(
+        self, session: SessionRecord, found: Iterable[tuple[str, str | None, CredentialResult]], actor: str, door: str
+    ) -> None:
+        """Journal what a session is started with: services, their contexts, and what was found."""
+        for service, context, result in found:
+            self._store.grants.add(
+                GrantRecord(
+                    id=f"{session.id}-{service}", service=service, context=context, env_vars=tuple(result.credentials),
+                    source=result.source, session_id=session.id, plan_id=session.plan_id, run_id=session.run_id,
+                    granted_at=self._store.clock(), actor=actor, door=door,
+                )
+            )  # fmt: skip
+
+    def terms_of(self, payload: CredentialsProvidedPayload, question: MessageRecord) -> tuple[str, datetime | None]:
+        """Return for whom a yes is meant and until when.
+
+        Raises: InvalidMessageError, where that cannot be.
+        """
+        wish = self.wish_of(question)
+        scope, until = payload.scope or "session", payload.until
+        try:
+            until = moment_until(until, self._store.clock()) if until is not None else None
+        except ValueError as error:
+            raise InvalidMessageError("credentials_provided", f"payload.until: {error}") from None
+        lacks = {"plan": wish.plan_id is None, "run": wish.run_id is None, "project": until is None}.get(scope, False)
+        if lacks:
+            problem = {
+                "plan": "the session does no plan; leave the scope out, or say session",
+                "run": "the session belongs to no run; leave the scope out, or say session",
+                "project": "what holds for every session needs an end; say until when",
+            }[scope]
+            raise InvalidMessageError("credentials_provided", f"payload.scope: {problem}")
+        return scope, until
+
+    def write_down(self, answer: MessageRecord, question: MessageRecord) -> None:
+        """Journal who allowed what to whom until when, unless the answer stands on an earlier yes."""
+        payload = answer.payload
+        if not payload.get("found") or payload.get("grant"):
+            return
+        wish = self.wish_of(question)
+        self._store.grants.add(
+            GrantRecord(
+                id=answer.id, service=wish.service, context=wish.context, asked=wish.asked,
+                env_vars=tuple(payload.get("envVars") or ()), source=payload.get("source"),
+                scope=payload.get("scope") or "session", session_id=wish.session_id, plan_id=wish.plan_id,
+                run_id=wish.run_id, granted_at=answer.timestamp, until=payload.get("until"),
+                actor=answer.actor or "", door=answer.door or "",
+            )
+        )  # fmt: skip
+
+    def revoke(self, grant_id: str, *, actor: str, door: str) -> GrantRecord:
+        """Take a yes back: it answers nothing more, and its session's shim hands the values out no longer.
+
+        What a worker has taken already it has. What is masked stays masked.
+
+        Raises: GrantNotFoundError.
+        """
+        grant = self._store.grants.revoke(grant_id, actor=actor, door=door)
+        with suppress(HarnessError):  # it may have gone, and the values with it
+            ask_shim(self._store.layout.session(grant.session_id), do="forget", id=grant.id)
+        self._store.ring()
+        return grant
+
+    # --- handing over ------------------------------------------------------------------------
+
+    def hand_over(self, session_id: str, grant_id: str, values: Mapping[str, str], until: datetime | None) -> None:
+        """Give values to a session's shim, which holds them in memory under an id.
+
+        Raises: ShimFailedError.
+        """
+        self.redact.add(values)
+        if self.is_own_process(session_id):
+            return
+        unmasked = ask_shim(
+            self._store.layout.session(session_id), do="grant", id=grant_id, values=dict(values),
+            until=until.timestamp() if until is not None else None,
+        ).get("unmasked")  # fmt: skip
+        if self.delivers_in_message:
+            data = {"names": sorted(values), "reason": "deliver: message; an agent's own transcript keeps it"}
+            self._store.events.add("values_in_message", session_id=session_id, data=data)
+        if unmasked:
+            self._store.events.add("mask_refused", session_id=session_id, data={"names": unmasked})
+
+    def is_own_process(self, session_id: str) -> bool:
+        """Say whether a session is a Python process that asked from a cell: it can look up what it may have."""
+        return self._store.sessions.get(session_id).worker == "python"
+
+    def without_values(self, session_id: str, texts: list[str]) -> list[str]:
+        """Return texts without any value that a session has, or that passed through here.
+
+        Raises: ShimFailedError, where the session's shim is there and does not answer.
+        """
+        folder = self._store.layout.session(session_id)
+        texts = [self.redact(text) for text in texts]
+        try:
+            return mask_texts(folder, texts)
+        except ShimFailedError:
+            if is_listening(folder):
+                raise
+            return texts  # the shim has gone, and the values with it
+
+
+def plain_values(credentials: Mapping[str, Any]) -> dict[str, str]:
+    """Return credentials as plain texts, for the one who hands them over."""
+    return {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in credentials.items()
+    }
