@@ -154,6 +154,17 @@ class CredentialsDeniedError(HarnessError):
         )
 
 
+class PersonWantedError(HarnessError):
+    """The settings want a person to be asked, and somebody else said yes."""
+
+    def __init__(self, service: str, context: str | None) -> None:
+        what = f"{service} ({context})" if context else service
+        super().__init__(
+            f"A person is to be asked for credentials of {what}: a rule under 'grants' in .orchestration/config.yaml "
+            "says so. The question stays open for them, on the board, in a notebook or a shell."
+        )
+
+
 class GrantNotFoundError(HarnessError):
     """There is no grant with this id."""
 

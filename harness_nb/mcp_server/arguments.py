@@ -135,7 +135,8 @@ class Respond(Arguments):
     verification_needed takes verification_result {verified, feedback?, issues?, nextSteps?}; decision_needed takes
     decision_made {selectedOptionId, selectedOptionName?, rationale?}; action_needed takes action_completed
     {completedBy, notes?}; credentials_needed takes credentials_provided {found: true} (the values are looked up and
-    handed over for you: do not send them) or {found: false, error}; session_ready takes assign_task {plan, phase?,
+    handed over for you: do not send them; scope? session, plan, run or project; until?) or {found: false, error};
+    session_ready takes assign_task {plan, phase?,
     planPath?, specDir?, taskType?, context?}. abort_task {reason, shouldRetry?, retryInstructions?} answers any of
     them, and may be sent unasked, as may assign_task and verification_result.
 

@@ -20,6 +20,7 @@ from harness_nb.errors import (
     CredentialsNotFoundError,
     HarnessError,
     InvalidMessageError,
+    PersonWantedError,
     ShimFailedError,
 )
 from harness_nb.orchestrator.standing import StandingGrants, Wish, wish_of
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from harness_nb.protocol.messages import CredentialsProvidedPayload
     from harness_nb.protocol.records import MessageRecord, SessionRecord
     from harness_nb.store import Store
+
+
+AGENTS_DOOR = "mcp"
+"""The door through which programs speak that are no person."""
 
 
 class Broker:
@@ -78,14 +83,16 @@ class Broker:
 
     # --- who may -----------------------------------------------------------------------------
 
-    def require_allowed(self, wish: Wish) -> None:
-        """Make sure that no rule denies a wish, whoever says yes to it.
+    def require_allowed(self, wish: Wish, door: str | None = None) -> None:
+        """Make sure that no rule denies a wish, and that no agent says yes where a person is to be asked.
 
-        Raises: CredentialsDeniedError.
+        Raises: CredentialsDeniedError, PersonWantedError.
         """
         standing = self.standing.for_wish(wish)
         if standing is not None and standing.do == "deny":
             raise CredentialsDeniedError(wish.service, wish.context)
+        if standing is not None and standing.do == "ask" and door == AGENTS_DOOR:
+            raise PersonWantedError(wish.service, wish.context)
 
     def look_up(self, question: MessageRecord) -> CredentialResult:
         """Return what a question asks for.

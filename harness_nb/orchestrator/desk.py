@@ -62,7 +62,7 @@ class Desk:
 
         Raises: UnknownMessageTypeError, InvalidMessageError, MessageNotFoundError, WrongAnswerTypeError,
         UnknownOptionError, AlreadyAnsweredError, QuestionExpiredError, SessionEndedError, CredentialsNotFoundError,
-        CredentialsDeniedError, UnknownPlanError, UntrustedProjectError, ShimFailedError.
+        CredentialsDeniedError, PersonWantedError, UnknownPlanError, UntrustedProjectError, ShimFailedError.
         """
         message = self._parsed(message_type, session_id, payload, in_response_to)
         require_known_keys(message)
@@ -198,7 +198,7 @@ class Desk:
         """Look up what an answer hands over by reference."""
         if message.type != "credentials_provided" or not message.payload.found:
             return message
-        self.broker.require_allowed(self.broker.wish_of(question))
+        self.broker.require_allowed(self.broker.wish_of(question), door)
         if message.payload.credentials or self.broker.is_own_process(message.session_id):
             return message
         result = self.broker.look_up(question)

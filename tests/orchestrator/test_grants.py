@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from datetime import timedelta
 from functools import partial
@@ -18,9 +19,11 @@ from harness_nb.errors import (
     GrantEndedError,
     GrantNotFoundError,
     InvalidMessageError,
+    PersonWantedError,
     UnansweredQuestionError,
     UnusableArgumentError,
 )
+from harness_nb.harness.blocking_handles import call
 from harness_nb.sessions.worker_side import WorkerSide
 from tests.leaks import files_that_hold
 from tests.orchestrator.written_plans import configure, until, write_plan
@@ -226,7 +229,11 @@ def test_a_rule_that_asks_comes_before_every_policy(
     worker = Worker(harness)
     other = worker.ask("other")
     assert worker.answer(other)["found"] is True
-    worker.ask("demo", "DEMO_TOKEN")
+    asked = worker.ask("demo", "DEMO_TOKEN")
+    agent, payload = copy.copy(harness._twin), {"found": True}
+    agent.door = "mcp"
+    with pytest.raises(PersonWantedError, match="A person is to be asked for credentials of demo"):
+        call(agent.respond, "credentials_provided", worker.session.id, payload, in_response_to=asked)
     with pytest.raises(UnansweredQuestionError, match="demo"):
         worker.session.wait(60)
     assert asked_about == ["credentials_needed"]
