@@ -253,6 +253,18 @@ def doctor(project: ProjectArgument = HERE) -> None:
 
 
 @app.command()
+def credentials(
+    project: ProjectArgument = HERE,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")] = False,
+) -> None:
+    """List which credentials are there and where from, without their values."""
+    from harness_nb.cli.credential_list import list_credentials
+
+    list_credentials(project, as_json=json)
+
+
+@app.command()
 def output(
     session: Annotated[str, typer.Argument(help="A session's id, or a plan's: its newest attempt.")],
     *,

@@ -18,8 +18,12 @@ from rich.text import Text
 
 from harness_nb.cli.opening import project_root, read_documents
 from harness_nb.cli.views import make_console
-from harness_nb.credentials import CredentialProvider
+from harness_nb.credentials import configured_provider
+from harness_nb.credentials.folder import folder_warning
+from harness_nb.credentials.keyring_source import keyring_trouble
+from harness_nb.credentials.sources import Found, registered_source
 from harness_nb.errors import HarnessError
+from harness_nb.protocol.credentials import FILES, KEYRING, SOURCES
 from harness_nb.sessions import DRIVERS
 from harness_nb.store.journal import NETWORK_FILE_SYSTEMS, file_system_of
 from harness_nb.store.layout import Layout, runtime_folder
@@ -28,6 +32,8 @@ from harness_nb.store.trust import is_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from harness_nb.credentials import CredentialProvider
 
 Level = Literal["fine", "note", "broken"]
 SIGN: dict[Level, str] = {"fine": "✓", "note": "!", "broken": "✕"}
@@ -105,7 +111,7 @@ def _project(root: Path) -> Iterator[Finding]:
     if config.notify:
         yield _packages("notify", ("apprise",), "notify")
     yield from _plans(root)
-    yield from _credentials(root, config.credentials_dir)
+    yield from _credentials(configured_provider(root, config))
 
 
 def _journal(root: Path) -> Finding:
@@ -141,8 +147,24 @@ def _plans(root: Path) -> Iterator[Finding]:
         yield Finding("note", "plans", str(problem))
 
 
-def _credentials(root: Path, setting: str | None) -> Iterator[Finding]:
-    folder = CredentialProvider(root / Path(setting).expanduser() if setting else None).directory
+def _credentials(provider: CredentialProvider) -> Iterator[Finding]:
+    if FILES in provider.sources:
+        yield from _credentials_folder(provider.directory)
+    for name in provider.sources:
+        if name != FILES:
+            trouble = _trouble_of(name)
+            found = f"asked in turn: {', '.join(provider.sources)}" if trouble is None else str(trouble.problem)
+            yield Finding("note" if trouble else "fine", f"{name} source", found, (trouble and trouble.remedy) or "")
+
+
+def _trouble_of(source: str) -> Found | None:
+    if source == KEYRING:
+        return keyring_trouble()
+    loaded = registered_source(source) if source not in SOURCES else None
+    return loaded if isinstance(loaded, Found) else None
+
+
+def _credentials_folder(folder: Path) -> Iterator[Finding]:
     if not folder.is_dir():
         yield Finding("note", "credentials", f"no folder {folder}",
                       "Needed for plans that ask for credentials: set HARNESS_CREDENTIALS_DIR.")  # fmt: skip
@@ -155,6 +177,8 @@ def _credentials(root: Path, setting: str | None) -> Iterator[Finding]:
         return
     if loose:
         yield Finding("note", "credentials", f"others can read {_some(loose)} in {folder}", f"chmod 600 {folder}/*.env")
+    elif folder_warning(folder):
+        yield Finding("note", "credentials", f"others can replace files in {folder}", f"chmod go-w {folder}")
     else:
         yield Finding("fine", "credentials", f"{len(files)} files in {folder}, readable by you alone")
 

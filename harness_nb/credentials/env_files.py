@@ -8,7 +8,7 @@ import shlex
 import stat
 from dataclasses import dataclass, field
 from io import StringIO
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,17 +30,25 @@ class EnvFile:
     problem: str | None = None
 
 
-def file_names_in(directory: Path) -> tuple[list[str], str | None]:
-    """Return the names of a folder's files in order, and a sentence if it cannot be listed."""
+class FolderNames(NamedTuple):
+    """The names of a folder's files in order; a sentence if it cannot be listed, and whether it is not there at all."""
+
+    names: list[str]
+    problem: str | None = None
+    missing: bool = False
+
+
+def file_names_in(directory: Path) -> FolderNames:
+    """Return the names of a folder's files."""
     try:
         with os.scandir(directory) as entries:
-            return sorted(entry.name for entry in entries if not _is_folder(entry)), None
+            return FolderNames(sorted(entry.name for entry in entries if not _is_folder(entry)))
     except FileNotFoundError:
-        return [], f"The credentials directory {directory} does not exist."
+        return FolderNames([], f"The credentials directory {directory} does not exist.", missing=True)
     except NotADirectoryError:
-        return [], f"The credentials directory {directory} is not a directory."
+        return FolderNames([], f"The credentials directory {directory} is not a directory.")
     except OSError as error:
-        return [], f"The credentials directory {directory} cannot be read: {_reason(error)}."
+        return FolderNames([], f"The credentials directory {directory} cannot be read: {_reason(error)}.")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -45,9 +45,10 @@ TURNING_WORDS: Final = frozenset(
 
 @dataclass(frozen=True)
 class Choice:
-    """The files to read, first wins; those set aside; and those between which nobody can choose."""
+    """The files to read, first wins, and those that fill gaps; those set aside; and those between nobody can choose."""
 
     chosen: tuple[str, ...] = ()
+    fallback: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     ambiguous: tuple[str, ...] = ()
     says_more: tuple[str, ...] = ()
@@ -98,7 +99,7 @@ def choose(
 ) -> Choice:
     """Choose the files for a service (by its stems, in order) and a context (its words; none: no context).
 
-    Files of the context come first, then with ``allow_fallback`` the plain ones; each by stem, then by name.
+    Beside the files of the context the plain ones fill gaps with ``allow_fallback``; each by stem, then by name.
     """
     candidates = _candidates(names, stems)
     chosen = [item for item in candidates if item.context == context]
@@ -110,10 +111,10 @@ def choose(
         if len({item.context for item in says_more}) > 1:
             return Choice(ambiguous=tuple(item.name for item in says_more))
         chosen = list(says_more)
-    if context and allow_fallback:
-        chosen += [item for item in candidates if not item.context]
+    fallback = [item for item in candidates if not item.context] if context and allow_fallback else []
     return Choice(
         chosen=tuple(item.name for item in chosen),
-        left_out=tuple(item.name for item in candidates if item not in chosen),
+        fallback=tuple(item.name for item in fallback),
+        left_out=tuple(item.name for item in candidates if item not in [*chosen, *fallback]),
         says_more=tuple(item.name for item in says_more),
     )

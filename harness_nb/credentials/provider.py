@@ -1,98 +1,45 @@
-"""Looking credentials up: which files to read for a request, what they hold, and what to say about the rest.
+"""Looking credentials up: which sources to ask for a request, in order, and what to say of what they lack.
 
-Nothing in here raises for what a worker asked or what a folder holds: a lookup always returns a result, whose
-sentences name files and variables, never values. A chosen file that cannot be read ends the lookup without
-any credentials: going on could return those of a file that the user meant to come second.
+Nothing in here raises for what a worker asked, what a folder holds or what a source does: a lookup always returns a
+result, whose sentences name files and variables, never values. The first source that has a value wins; with a context
+all of them are asked for exactly that before any may fill a gap without it.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 from pydantic import SecretStr
 
-from harness_nb.credentials.env_files import EnvFile, file_names_in, read_env_file
-from harness_nb.credentials.file_names import (
-    LONGEST_NAME,
-    Choice,
-    choose,
-    is_plain_name,
-    without_stems,
-    words_of,
-)
+from harness_nb.credentials.file_names import LONGEST_NAME, is_plain_name
+from harness_nb.credentials.folder import FolderLookup, file_entries
+from harness_nb.credentials.keyring_source import ask_keyring, keyring_entries
+from harness_nb.credentials.listing import in_order, names_for_keyring
+from harness_nb.credentials.missing import DIRECTORY_VARIABLE, what_is_missing, what_to_do
+from harness_nb.credentials.request import Gathered, Request, request_for
 from harness_nb.credentials.services import KNOWN_SERVICES
-from harness_nb.protocol.credentials import CredentialResult, Service
+from harness_nb.credentials.sources import Environment, Found, Source, ask, entries_of, registered_source
+from harness_nb.errors import UnusableArgumentError
+from harness_nb.protocol.credentials import ENVIRONMENT, FILES, KEYRING, CredentialEntry, CredentialResult, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-DIRECTORY_VARIABLE: Final = "HARNESS_CREDENTIALS_DIR"
 DEFAULT_DIRECTORY: Final = Path("/mnt/dev-linux/projects/server-maintenance/docs/servers")
-ENVIRONMENT: Final = "environment"
-"""What ``source`` and ``origins`` say of a value that came from an environment variable."""
-
-
-@dataclass(frozen=True)
-class _Request:
-    """One lookup, with names brought into the form that files are compared in."""
-
-    name: str
-    service: Service
-    stems: tuple[tuple[str, ...], ...]
-    wanted: tuple[str, ...]
-    context: tuple[str, ...]
-    allow_fallback: bool
-
-    @property
-    def title(self) -> str:
-        return f"{self.name} ({' '.join(self.context)})" if self.context else self.name
-
-    @property
-    def file_name(self) -> str:
-        """The file that would answer this request best."""
-        return "-".join((*self.stems[0], *self.context)) + ".env"
-
-    @property
-    def plain_allowed(self) -> bool:
-        return self.allow_fallback or not self.context
-
-    def candidates(self, values: Mapping[str, str]) -> Iterable[str]:
-        """Return what to take from a file: the wanted, else the service's own, else all variables."""
-        return self.wanted or self.service.variables or values
-
-
-@dataclass
-class _Gathered:
-    """What a lookup has found so far."""
-
-    values: dict[str, str] = field(default_factory=dict, repr=False)
-    origins: dict[str, str] = field(default_factory=dict)
-    read: list[str] = field(default_factory=list)
-    empty: set[str] = field(default_factory=set)
-    warnings: list[str] = field(default_factory=list)
-    problem: str | None = None
-    unreadable: str | None = None
-
-    def take(self, names: Iterable[str], values: Mapping[str, str], origin: str) -> None:
-        for name in names:
-            if name not in self.values and values.get(name):
-                self.values[name] = values[name]
-                self.origins[name] = origin
-
-    def lacks(self, wanted: Iterable[str]) -> tuple[str, ...]:
-        return tuple(name for name in wanted if name not in self.values)
 
 
 class CredentialProvider:
-    """Looks up a service's credentials in a directory of ``.env`` files.
+    """Looks up a service's credentials: in a directory of ``.env`` files, and in other sources where they are named.
 
     ``directory`` comes from the argument, else ``HARNESS_CREDENTIALS_DIR``, else the default. ``services``
-    adds to the known ones or replaces one. With ``use_environment`` what the files lack is taken from
-    ``environ`` (default: this process's own), for the variables that the service lists alone, and as from a
-    plain file: a named context is not answered from it unless the lookup allows fallback.
+    adds to the known ones or replaces one. ``sources`` are asked in their order: ``files`` (the directory),
+    ``environment`` (``environ``, by default this process's own: the variables that the service lists alone, and as a
+    plain file: for no named context unless the lookup allows fallback), ``keyring`` (the system's), the name of one
+    that an installed package registers, or a ``Source`` itself.
+
+    Raises: UnusableArgumentError where a source is neither a name nor a ``Source``, or there is none.
     """
 
     def __init__(
@@ -101,21 +48,28 @@ class CredentialProvider:
         *,
         environ: Mapping[str, str] | None = None,
         services: Mapping[str, Service] | None = None,
-        use_environment: bool = False,
+        sources: Sequence[str | Source] = (FILES,),
     ) -> None:
         self._environ: Mapping[str, str] = os.environ if environ is None else environ
         self.directory = _directory(directory, self._environ)
         added = {name.casefold(): service for name, service in (services or {}).items()}
         self.services: dict[str, Service] = {**KNOWN_SERVICES, **added}
-        self.use_environment = use_environment
+        self._sources = _checked(sources)
+        self._loaded: dict[str, Source | Found] = {}
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of the sources, in the order in which they are asked."""
+        return tuple(one if isinstance(one, str) else one.name for one in self._sources)
 
     def __repr__(self) -> str:
-        return f"CredentialProvider({str(self.directory)!r})"
+        more = "" if self.sources == (FILES,) else f", sources={self.sources!r}"
+        return f"CredentialProvider({str(self.directory)!r}{more})"
 
     @property
     def is_plain(self) -> bool:
         """Whether the directory is all that another process needs to look up the same."""
-        own = type(self) is not CredentialProvider or self.use_environment
+        own = type(self) is not CredentialProvider or self._sources != (FILES,)
         return not own and self.services == KNOWN_SERVICES
 
     def lookup(
@@ -132,54 +86,76 @@ class CredentialProvider:
         file holds. A ``context`` is strict: only files with its words in their name count, and the plain file
         fills gaps only with ``allow_fallback``. Without a context only plain files count. The first file that
         has a value wins: files of the context before plain ones, in the order of the service's stems, then by
-        name, then the environment. An empty value is none.
+        name. So it is with the sources: each in turn for the context, then for none. An empty value is none.
+
+        A keyring may be locked: a lookup in it waits a minute at most for somebody to unlock it.
         """
         wanted = (env_vars,) if isinstance(env_vars, str) else tuple(dict.fromkeys(env_vars or ()))
         for what, name in (("service", service), ("context", context or "")):
             if (name.strip() or what == "service") and not is_plain_name(name):
                 return _unusable_name(what, name, wanted)
-        request = self._request(service, wanted, context, allow_fallback=allow_fallback)
-        names, problem = file_names_in(self.directory)
-        choice = choose(names, request.stems, frozenset(request.context), allow_fallback=allow_fallback)
-        gathered = _Gathered(problem=problem)
-        if choice.ambiguous:
-            files = ", ".join(choice.ambiguous)
-            gathered.problem = f"Several files say {request.title}: {files}. Ask for one by its whole context."
+        request = request_for(service, wanted, context, self.services, allow_fallback=allow_fallback)
+        folder = FolderLookup(self.directory, request) if FILES in self.sources else None
+        gathered = Gathered()
+        self._gather(request, folder, gathered)
+        return self._result(request, folder, gathered)
+
+    def entries(self) -> list[CredentialEntry]:
+        """Return what is there and in which source, in a fixed order and without any value.
+
+        Of the keyring, which cannot be listed, those of the services are found that have no context or one that a file
+        has; nobody has to unlock it for that.
+        """
+        found: list[CredentialEntry] = []
+        if FILES in self.sources:
+            found += file_entries(self.directory, self.services)
+        if KEYRING in self.sources:
+            found += keyring_entries(names_for_keyring(self.services, found), KEYRING)
+        for source in self._sources:
+            if source not in (FILES, KEYRING):
+                found += self._entries_of(source)
+        return in_order(found, self.sources)
+
+    def _entries_of(self, source: str | Source) -> list[CredentialEntry]:
+        name, loaded = self._source(source)
+        if isinstance(loaded, Found):
+            return [CredentialEntry(source=name, note=f"{loaded.problem} {loaded.remedy}")]
+        return entries_of(loaded, name)
+
+    def _source(self, source: str | Source) -> tuple[str, Source | Found]:
+        if not isinstance(source, str):
+            return source.name, source
+        if source not in self._loaded:
+            own = Environment(self._environ, self.services) if source == ENVIRONMENT else None
+            self._loaded[source] = own or registered_source(source)
+        return source, self._loaded[source]
+
+    def _gather(self, request: Request, folder: FolderLookup | None, gathered: Gathered) -> None:
+        rounds = (False, True) if request.context and request.allow_fallback else (False,)
+        for plain in rounds:
+            for source in self._sources:
+                if gathered.ended or (request.wanted and not gathered.lacks(request.wanted)):
+                    return
+                if source == FILES and folder is not None:
+                    folder.fill(gathered, plain=plain)
+                else:
+                    self._ask(source, request, None if plain else request.context_name, gathered)
+
+    def _ask(self, source: str | Source, request: Request, context: str | None, gathered: Gathered) -> None:
+        variables = gathered.lacks(request.variables)
+        if request.variables and not variables:
+            return
+        if source == KEYRING:
+            name, answer = KEYRING, ask_keyring(request.name, variables, context)
         else:
-            self._gather(request, choice, gathered)
-        return self._result(request, choice, gathered)
+            name, loaded = self._source(source)
+            answer = loaded if isinstance(loaded, Found) else ask(loaded, name, request.name, variables, context)
+        gathered.note(answer)
+        if not gathered.ended and name not in gathered.asked and (name != ENVIRONMENT or context is None):
+            gathered.asked.append(name)
+        gathered.take(variables or answer.values, answer.values, name)
 
-    def _request(
-        self,
-        service: str,
-        wanted: tuple[str, ...],
-        context: str | None,
-        *,
-        allow_fallback: bool,
-    ) -> _Request:
-        name = service.strip().casefold()
-        found = self.services.get(name, Service())
-        stems = tuple(filter(None, map(words_of, found.stems))) or (words_of(name),)
-        words, _ = without_stems(words_of(context or ""), stems)
-        return _Request(name, found, stems, wanted, tuple(dict.fromkeys(words)), allow_fallback)
-
-    def _gather(self, request: _Request, choice: Choice, gathered: _Gathered) -> None:
-        for name in choice.chosen:
-            if request.wanted and not gathered.lacks(request.wanted):
-                return
-            file = read_env_file(self.directory, name)
-            if file.problem:
-                gathered.values.clear()
-                gathered.origins.clear()
-                gathered.problem, gathered.unreadable = file.problem, file.name
-                return
-            _note(request, choice, file, gathered)
-            gathered.take(request.candidates(file.values), file.values, file.name)
-        if self.use_environment and request.plain_allowed:
-            own = (name for name in request.candidates({}) if name in request.service.variables)
-            gathered.take(own, self._environ, ENVIRONMENT)
-
-    def _result(self, request: _Request, choice: Choice, gathered: _Gathered) -> CredentialResult:
+    def _result(self, request: Request, folder: FolderLookup | None, gathered: Gathered) -> CredentialResult:
         missing = gathered.lacks(request.wanted)
         found = bool(gathered.values) and not missing
         sources = dict.fromkeys(gathered.origins.values())
@@ -189,23 +165,14 @@ class CredentialProvider:
             source=", ".join(sources) or None,
             missing=missing,
             origins=gathered.origins,
-            warnings=tuple(gathered.warnings),
+            warnings=(*gathered.warnings, *(gathered.problems if found else ())),
         )
         if found:
             return result
-        error = gathered.problem or _what_is_missing(request, choice, gathered, self.directory)
-        return result.replace(error=error, instructions=self._instructions(request, gathered))
-
-    def _instructions(self, request: _Request, gathered: _Gathered) -> str:
-        lines = gathered.lacks(request.wanted) or request.service.variables[:1] or ("NAME",)
-        wanted = ("a line " if len(lines) == 1 else "the lines ") + ", ".join(f"{name}=…" for name in lines)
-        if gathered.unreadable:
-            return f"Put a readable file with {wanted} in place of {self.directory / gathered.unreadable}."
-        path = self.directory / request.file_name
-        if request.file_name in gathered.read:
-            return f"Add {wanted} to {path}."
-        where = f", or set {DIRECTORY_VARIABLE} to the directory that has it" if not gathered.read else ""
-        return f"Create {path} with {wanted} (and chmod 600 it){where}."
+        return result.replace(
+            error=what_is_missing(request, folder, gathered),
+            instructions=what_to_do(request, folder, gathered, self.sources),
+        )
 
 
 class ProviderOptions(TypedDict, total=False):
@@ -214,7 +181,7 @@ class ProviderOptions(TypedDict, total=False):
     directory: str | os.PathLike[str] | None
     environ: Mapping[str, str] | None
     services: Mapping[str, Service] | None
-    use_environment: bool
+    sources: Sequence[str | Source]
 
 
 def lookup_credentials(
@@ -238,28 +205,24 @@ def _directory(argument: str | os.PathLike[str] | None, environ: Mapping[str, st
     return chosen.absolute()
 
 
+def _checked(sources: Sequence[str | Source]) -> tuple[str | Source, ...]:
+    remedy = "Name them in their order, such as sources=('files', 'keyring')"
+    if isinstance(sources, str) or not sources:
+        raise UnusableArgumentError("sources", "it is no list of sources", remedy)
+    names = []
+    for one in sources:
+        names.append(one if isinstance(one, str) else getattr(one, "name", None))
+        if not isinstance(names[-1], str) or not (isinstance(one, str) or callable(getattr(one, "find", None))):
+            problem = f"a {type(one).__name__} is no source with a name and find()"
+            raise UnusableArgumentError("sources", problem, remedy)
+    if len(set(names)) < len(names):
+        raise UnusableArgumentError("sources", "one of them is there twice", remedy)
+    return tuple(sources)
+
+
 def _unusable_name(what: str, name: str, wanted: tuple[str, ...]) -> CredentialResult:
     return CredentialResult(
         error=f"The {what} {name[:LONGEST_NAME]!r} cannot be part of a file name.",
         instructions=f"Ask again with a {what} made of letters, digits, '-', '_', '.' and spaces.",
         missing=wanted,
     )
-
-
-def _note(request: _Request, choice: Choice, file: EnvFile, gathered: _Gathered) -> None:
-    gathered.read.append(file.name)
-    gathered.empty |= file.empty
-    gathered.warnings += file.warnings
-    if file.name in choice.says_more:
-        gathered.warnings.append(f"{file.name} names more than the context {' '.join(request.context)!r}.")
-
-
-def _what_is_missing(request: _Request, choice: Choice, gathered: _Gathered, directory: Path) -> str:
-    others = f" Not for this request: {', '.join(choice.left_out)}." if choice.left_out else ""
-    if not gathered.read and not gathered.values:
-        return f"No credential file for {request.title} is in {directory}.{others}"
-    where = ", ".join((*gathered.read, *({ENVIRONMENT} & set(gathered.origins.values()))))
-    missing = gathered.lacks(request.wanted) or request.service.variables
-    names = ", ".join(f"{name} (there, but empty)" if name in gathered.empty else name for name in missing)
-    what = f"lacks {names}" if request.wanted else f"has none of {names}" if names else "has no variables"
-    return f"{request.title} {what} (read: {where}).{others}"

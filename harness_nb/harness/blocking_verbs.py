@@ -297,7 +297,7 @@ class BlockingVerbs:
 
     @property
     def frames(self) -> Frames:
-        """Sessions, messages, plans and events as DataFrames."""
+        """Sessions, messages, plans, events and what credentials there are as DataFrames."""
         return self._twin.frames
 
     def graph(self) -> Plot:

@@ -55,8 +55,8 @@ class ProjectVerbs(Opened):
 
     @property
     def frames(self) -> Frames:
-        """Sessions, messages, plans and events as DataFrames; plain calls that read the journal."""
-        return Frames(self.store, lambda: read_state(self.store))
+        """Sessions, messages, plans, events and what credentials there are as DataFrames; plain calls."""
+        return Frames(self.store, lambda: read_state(self.store), lambda: self.desk.broker.provider)
 
     async def graph(self) -> Plot:
         """Return the plan graph as documents and journal have it now."""

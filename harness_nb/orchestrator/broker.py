@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from harness_nb.credentials import CredentialProvider, Redactor
+from harness_nb.credentials import CredentialProvider, Redactor, configured_provider
 from harness_nb.errors import (
     CredentialsDeniedError,
     CredentialsNotFoundError,
@@ -54,11 +54,10 @@ class Broker:
 
     @property
     def provider(self) -> CredentialProvider:
-        """Where credentials are looked up: the one that was given, else the folder that the settings name."""
+        """Where credentials are looked up: the one that was given, else what the settings say."""
         if self._provider is not None:
             return self._provider
-        folder = self._store.config().credentials_dir
-        return CredentialProvider(self._store.layout.root / os.path.expanduser(folder) if folder else None)  # noqa: PTH111
+        return configured_provider(self._store.layout.root, self._store.config())
 
     @property
     def tie(self) -> str | None:
@@ -101,7 +100,16 @@ class Broker:
         """
         wish = self.wish_of(question)
         self.require_allowed(wish)
-        return self.provider.lookup(wish.service, wish.asked or None, wish.context)
+        result = self.provider.lookup(wish.service, wish.asked or None, wish.context)
+        self._warn(question, result)
+        return result
+
+    def _warn(self, question: MessageRecord, result: CredentialResult) -> None:
+        """Journal what is wrong where the values come from, such as a file that others can read; once a question."""
+        kind, said = "credentials_warning", {"question": question.id, "reason": " ".join(result.warnings)}
+        earlier = self._store.events.select(kind=kind, session_id=question.session_id) if result.warnings else []
+        if result.warnings and said not in [one.data for one in earlier]:
+            self._store.events.add(kind, session_id=question.session_id, data=said)
 
     def wish_of(self, question: MessageRecord) -> Wish:
         """Return what a question asks for, and for whom."""

@@ -6,26 +6,60 @@ are empty wherever they are stored, and stars read back would pass for a value.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+import re
+from typing import Annotated, Any, NoReturn
 
-from pydantic import ConfigDict, Field, SecretStr, field_serializer
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr, field_serializer
 
 from harness_nb.errors import CredentialPicklingError
 from harness_nb.protocol.base import WireModel
+
+FILES, ENVIRONMENT, KEYRING = SOURCES = ("files", "environment", "keyring")
+"""The sources of credentials that are built in."""
+
+SOURCE_GROUP = "harness_nb.credential_sources"
+"""The entry point group under which installed packages offer sources of their own."""
+
+
+def _variable(given: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", given):  # it is not repeated: somebody may have put a value here
+        raise ValueError("the name of a variable has letters, digits and _ alone, such as ACME_TOKEN")
+    return given
+
+
+def _stem(given: str) -> str:
+    if not re.search(r"[^\W_]", given):
+        raise ValueError("a stem is a word of a file's name, such as acme")
+    return given
 
 
 class Service(WireModel):
     """The variables a service is known by, and the words that name its files (none: its own name)."""
 
-    variables: tuple[str, ...] = ()
-    stems: tuple[str, ...] = ()
+    model_config = ConfigDict(extra="ignore")  # a value that somebody put here by mistake goes no further
+
+    variables: tuple[Annotated[str, AfterValidator(_variable)], ...] = ()
+    stems: tuple[Annotated[str, AfterValidator(_stem)], ...] = ()
+
+
+class CredentialEntry(WireModel):
+    """One variable that is there, and where: a file's name, or a source's; no value.
+
+    ``note`` says what is to be known of it, or why it cannot be used. Without a variable it is about the whole source.
+    """
+
+    service: str | None = None
+    context: str | None = None
+    variable: str | None = None
+    source: str
+    note: str | None = None
 
 
 class CredentialResult(WireModel):
     """What a lookup found, and what to do about the rest.
 
     ``found`` says that every wanted variable is there; ``credentials`` holds those that are, also when others
-    are in ``missing``. ``source`` and ``origins`` (variable → file) name files, never values.
+    are in ``missing``. ``source`` and ``origins`` (variable → file or source) name where, never values.
     ``result.credentials`` may go into a ``credentials_provided`` payload as it is. ``reveal()`` is the one
     way to plain text.
     """

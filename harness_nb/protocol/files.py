@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, field_validator
 
 from harness_nb.protocol.base import Timestamp, WireModel
+from harness_nb.protocol.credentials import SOURCES, Service
 from harness_nb.protocol.grants import GrantRule
 
 SessionState = Literal["initializing", "running", "checkpoint", "completed", "failed"] | str
@@ -180,7 +181,8 @@ class Config(WireModel):
     ``deliver`` says how a worker gets credentials: by ``reference`` it runs commands that have them, with ``message``
     the values are inside the answer that it awaits. ``max_output_megabytes`` is how much of each session's output is
     kept, the newest; None for all of it. A session is *quiet* that has neither printed nor said anything for
-    ``quiet_after`` seconds; 0 is never.
+    ``quiet_after`` seconds; 0 is never. ``credential_sources`` are asked for credentials in their order, and
+    ``services`` are known beyond the twelve, or in place of one.
     """
 
     version: int | str = 1
@@ -194,12 +196,30 @@ class Config(WireModel):
     max_retries: int = Field(default=2, ge=0)
     retry_delay: float = Field(default=2.0, ge=0)
     credentials_dir: str | None = None
+    credential_sources: tuple[str, ...] = Field(default=SOURCES[:1], min_length=1)
+    services: dict[str, Service] = Field(default_factory=dict)
     deliver: Literal["reference", "message"] = "reference"
     max_output_megabytes: float | None = Field(default=1024, gt=0)
     grants: tuple[GrantRule, ...] = ()
     policies: tuple[Policy, ...] = ()
     quiet_after: float = Field(default=300.0, ge=0, le=LONGEST)
     notify: tuple[NotifyAddress, ...] = ()
+
+    @field_validator("credential_sources")
+    @classmethod
+    def _each_once(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for name in given:
+            if given.count(name) > 1:
+                raise ValueError(f"{name!r} is there twice")
+        return given
+
+    @field_validator("services")
+    @classmethod
+    def _have_names(cls, given: dict[str, Service]) -> dict[str, Service]:
+        for name in given:
+            if not re.fullmatch(r"\w[\w .-]{0,99}", name):
+                raise ValueError(f"{name[:100]!r} is no name of a service: use letters, digits, '-', '_' and '.'")
+        return given
 
     @field_validator("notify", mode="before")
     @classmethod

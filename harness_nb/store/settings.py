@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from harness_nb.errors import HarnessError, OutOfDescriptorsError, UnreadableFileError, UnwritableFolderError
 from harness_nb.protocol.base import problems_of
+from harness_nb.protocol.credentials import SOURCE_GROUP, SOURCES, Service
 from harness_nb.protocol.files import CHECKPOINT_TYPES, Config, NotifyAddress, Policy
 from harness_nb.protocol.grants import GrantRule
 from harness_nb.store.atomic import write_text
@@ -36,6 +37,7 @@ maxRetries: 2              # further tries after a failure that can be recovered
 retryDelay: 2              # seconds before the first further try, doubled each time
 maxOutputMegabytes: 1024   # of what a session prints, so much is kept, the newest (null: all)
 deliver: reference         # credentials reach a worker as: reference (commands that have them) · message (the values)
+credentialSources: [files] # asked in this order: files · environment · keyring · a source that a package registers
 quietAfter: 300            # seconds without a word or output, after which a session is shown as quiet; 0: never
 
 # Who gets credentials: the first rule that fits a service and its context decides, before all policies and --yes.
@@ -46,6 +48,12 @@ quietAfter: 300            # seconds without a word or output, after which a ses
 #   - {service: stripe, do: deny}
 #   - {service: "*", context: production, do: ask}
 grants: []
+
+# Services whose credentials are known beyond the twelve, or in place of one. variables: what a worker gets who names
+# none; stems: the words in the names of its .env files (without them, its own name). No values belong here.
+# services:
+#   acme: {variables: [ACME_TOKEN, ACME_URL], stems: [acme]}
+services: {}
 
 # Which answers come by themselves. The first policy that fits a question wins; without one, a person is asked.
 # It fits by its kind, service, plan and tool, and by its pattern: a regular expression searched in the question's text.
@@ -152,12 +160,28 @@ def _without_effect(node: Any) -> Iterator[tuple[int, str]]:
     grants = _value_of(node, "grants")
     for rule in grants.value if _is_list(grants) else ():
         yield from _unknown_keys(rule, GrantRule, "key of a grant")
+    yield from _unknown_sources(_value_of(node, "credentialSources"))
+    for _, service in _pairs(_value_of(node, "services")):
+        yield from _unknown_keys(service, Service, "key of a service")
     addresses = _value_of(node, "notify")
     for address in getattr(addresses, "value", ()) if _is_list(addresses) else ():
         own = [str(one.alias) for one in NotifyAddress.model_fields.values()]
         for key, _ in _pairs(address):
             if key.value not in own:  # it is not repeated: an address with a blank too many is a key as well
                 yield key.start_mark.line + 1, f"an address of notify has {' and '.join(own)}, and nothing else"
+
+
+def _unknown_sources(node: Any) -> Iterator[tuple[int, str]]:
+    """Yield the sources of credentials that neither are built in nor come with an installed package."""
+    names = [(one, str(one.value)) for one in getattr(node, "value", ()) if _is_list(node)]
+    own = [(one, name) for one, name in names if name not in SOURCES]
+    if own:
+        from importlib.metadata import entry_points
+
+        known = [*SOURCES, *sorted(entry_points(group=SOURCE_GROUP).names)]
+        for one, name in own:
+            if name not in known:
+                yield one.start_mark.line + 1, f"unknown source of credentials {name!r}{_meant(name, known)}"
 
 
 def _unknown_keys(node: Any, model: type[WireModel], what: str) -> Iterator[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""The journal and the documents as DataFrames: sessions, messages, plans, events, grants.
+"""The journal, the documents and where credentials come from as DataFrames.
 
 Each is read when it is called, and styled when it is displayed. An empty project gives the same columns and dtypes.
 States have their words as categories in the order of a life; kinds have those that occur. What is not there is missing
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from harness_nb.credentials import CredentialProvider
+    from harness_nb.protocol.credentials import CredentialEntry
     from harness_nb.protocol.records import EventRecord, MessageRecord, SessionRecord
     from harness_nb.protocol.state import PlanInfo, ProjectState
     from harness_nb.store import Store
@@ -32,9 +34,12 @@ SESSION_STATES = (*LIVE_STATES, *ENDED_STATES)
 class Frames:
     """What is known of a project as DataFrames; the calls are plain ones, on ``AsyncHarness`` as well."""
 
-    def __init__(self, store: Store, read_state: Callable[[], ProjectState]) -> None:
+    def __init__(
+        self, store: Store, read_state: Callable[[], ProjectState], provider: Callable[[], CredentialProvider]
+    ) -> None:
         self._store = store
         self._read_state = read_state
+        self._provider = provider
 
     def sessions(self, *, state: str | Iterable[str] | None = None, plan_id: str | None = None) -> pd.DataFrame:
         """Return one row a session, oldest first, indexed by its ``id``; or those in a state, or of a plan.
@@ -141,6 +146,16 @@ class Frames:
         found = [one for one in self._store.grants.select() if services is None or one.service in services]
         return grant_frame(found, [grant_state(self._store, one) for one in found])
 
+    def credentials(self) -> pd.DataFrame:
+        """Return one row a variable that is there, by service, context and variable, and never a value.
+
+        Columns: ``service``, ``context`` (missing: none), ``variable``, ``source`` (the file's name, environment,
+        keyring, or a source of your own), ``note`` (open to others, empty, broken, whom it comes after). Without a
+        variable a row is about its whole source. A keyring cannot be listed: of it are those of the known services
+        without a context or with one that a file has; it is asked for ten seconds at most, and not where it is locked.
+        """
+        return _credential_frame(self._provider().entries())
+
     def _with_places(self, events: list[EventRecord]) -> Iterator[EventRecord]:
         """Yield events with the plan and the run of their session, where they name none."""
         sessions = {one.id: one for one in self._store.sessions.select()} if events else {}
@@ -153,7 +168,7 @@ class Frames:
                 yield one.model_copy(update=more)
 
     def __repr__(self) -> str:
-        return "<frames: sessions(), messages(), plans(), events(), grants()>"
+        return "<frames: sessions(), messages(), plans(), events(), credentials(), grants()>"
 
 
 def _names(given: str | Iterable[str] | None) -> set[str] | None:
@@ -259,3 +274,11 @@ def _event_frame(rows: Sequence[EventRecord]) -> pd.DataFrame:
         "data": frame.objects(one.data for one in rows),
     }
     return frame.styled(columns, (one.seq for one in rows), "seq", "int64")
+
+
+def _credential_frame(rows: Sequence[CredentialEntry]) -> pd.DataFrame:
+    columns: dict[str, Any] = {
+        name: frame.texts(getattr(one, name) for one in rows)
+        for name in ("service", "context", "variable", "source", "note")
+    }
+    return frame.styled(columns, range(len(rows)), "row", "int64")

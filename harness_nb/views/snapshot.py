@@ -38,7 +38,10 @@ QUIET = ("…", quiet.WORD)
 LOSSES = ("file_rejected", "output_lost", "output_dropped", "processes_escaped")
 """The kinds of events that say that something of a worker did not arrive: told at the board, too."""
 
-NEWS = ("answered", "retry", "phase_checked", "policy_failed", "commit_failed", "reminder", "notify_failed", *LOSSES)
+NEWS = (
+    "answered", "retry", "phase_checked", "policy_failed", "commit_failed", "reminder", "notify_failed",
+    "credentials_warning", *LOSSES,
+)  # fmt: skip
 """The kinds of events that a person watching wants to be told."""
 
 
@@ -197,6 +200,8 @@ def news_text(event: EventRecord, asker: str, *, worker: str | None = None) -> s
             return f"{asker} could not be answered by policy: {data.get('reason')}"
         case "commit_failed":
             return f"{event.plan_id} was not committed: {data.get('reason')}"
+        case "credentials_warning":
+            return f"! credentials for {asker}: {data.get('reason')}"
         case "notify_failed":
             return f"! nobody was told at {data.get('address')} of notify: {data.get('reason')}"
         case _ if event.kind in LOSSES:

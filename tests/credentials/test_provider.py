@@ -416,7 +416,7 @@ def test_the_environment_is_used_only_on_request_and_like_a_plain_file(tmp_path:
     environ = {"REDIS_URL": "from-environment", "OPENAI_API_KEY": "never asked"}
     put(tmp_path / "redis.env", "REDIS_HOST=from-file\n")
     assert not CredentialProvider(tmp_path, environ=environ).lookup("redis", ["REDIS_URL"]).found
-    provider = CredentialProvider(tmp_path, environ=environ, use_environment=True)
+    provider = CredentialProvider(tmp_path, environ=environ, sources=("files", "environment"))
     result = provider.lookup("redis")
     assert result.reveal() == {"REDIS_HOST": "from-file", "REDIS_URL": "from-environment"}
     assert result.source == "redis.env, environment"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness_nb import AsyncHarness
+from harness_nb import AsyncHarness, CredentialProvider
 from harness_nb.harness.state import read_state
 from harness_nb.notebook.board import ControlRoom
 from harness_nb.protocol.outcome import PlanOutcome
@@ -98,6 +98,6 @@ def test_a_session_that_ended_before_it_began_can_be_shown(store: Store, jumping
     record = store.sessions.end("s1", state="completed")
     assert isinstance(record, SessionRecord)
     assert repr(record) == "<session of 01-01, try 1: completed>"
-    frame = Frames(store, lambda: read_state(store)).sessions()
+    frame = Frames(store, lambda: read_state(store), CredentialProvider).sessions()
     assert frame["duration"].tolist() == [timedelta(0)]
     assert PlanOutcome(plan_id="01-01", state="complete", started_at=NOON, ended_at=record.ended_at).duration == 0.0
