@@ -86,12 +86,12 @@ def _parsed(path: Path, content: bytes, warnings: tuple[str | None, ...]) -> Env
     broken: list[str] = []
     # dotenv_values would only log that a line is broken; its parser says which one it is.
     for binding in parse_stream(StringIO(text, newline=None)):
-        if binding.error:
+        if binding.error or (binding.key and not _NAME.fullmatch(binding.key)):
             original = binding.original.string
             blank = len(original) - len(original.lstrip())
             line = binding.original.line + original.count("\n", 0, blank)
             broken.append(f"{path}:{line} is not a line NAME=value and was passed over.")
-        elif binding.key and _NAME.fullmatch(binding.key):
+        elif binding.key:
             values[binding.key] = binding.value or ""
     return EnvFile(
         path.name,

@@ -116,6 +116,6 @@ def _variables(file: EnvFile) -> Iterator[tuple[str | None, str | None]]:
         yield None, file.problem
         return
     for name in sorted({*file.values, *file.empty}):
-        yield name, " ".join((*((EMPTY,) if name in file.empty else ()), *file.warnings)) or None
+        yield name, "; ".join((*((EMPTY,) if name in file.empty else ()), *file.warnings)) or None
     if not file.values and not file.empty:
-        yield None, " ".join(("holds no variables", *file.warnings))
+        yield None, "; ".join(("holds no variables", *file.warnings))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness_nb.credentials.file_names import words_of
 from harness_nb.credentials.sources import Found, is_text
-from harness_nb.protocol.credentials import CredentialEntry
+from harness_nb.protocol.credentials import KEYRING, CredentialEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -63,13 +63,13 @@ def command_to_set(service: str, context: str | None, variable: str) -> str:
     return shlex.join(["keyring", "set", service_name(service, context), variable])
 
 
-def ask_keyring(service: str, variables: Sequence[str], context: str | None, patience: float = PATIENCE) -> Found:
-    """Return those of the variables that the keyring has, or a sentence; waits ``patience`` seconds at most."""
+def ask_keyring(service: str, variables: Sequence[str], context: str | None) -> Found:
+    """Return those of the variables that the keyring has, or a sentence; waits ``PATIENCE`` seconds at most."""
     name = service_name(service, context)
-    return _explained(lambda keyring: Found(_passwords(keyring, name, variables)), patience)
+    return _explained(lambda keyring: Found(_passwords(keyring, name, variables)), PATIENCE)
 
 
-def keyring_trouble(patience: float = LISTING) -> Found | None:
+def keyring_trouble() -> Found | None:
     """Return why there is no keyring to be asked, or None; asks nobody to unlock anything."""
 
     def look(keyring: Any) -> Found:
@@ -77,13 +77,11 @@ def keyring_trouble(patience: float = LISTING) -> Found | None:
 
         return _NO_KEYRING if isinstance(keyring.get_keyring(), fail.Keyring | null.Keyring) else Found()
 
-    found = _explained(look, patience)
+    found = _explained(look, LISTING)
     return found if found.problem else None
 
 
-def keyring_entries(
-    wanted: Iterable[tuple[str, str | None, str]], source: str, patience: float = LISTING
-) -> list[CredentialEntry]:
+def keyring_entries(wanted: Iterable[tuple[str, str | None, str]]) -> list[CredentialEntry]:
     """Return which of these (service, context, variable) the keyring has; one that is locked is left locked."""
     asked = list(wanted)
     there: list[tuple[str, str | None, str]] = []
@@ -96,10 +94,10 @@ def keyring_entries(
                 there.append((service, context, variable))
         return Found()
 
-    found = _explained(look, patience)
+    found = _explained(look, LISTING)
     if found.problem:
-        return [CredentialEntry(source=source, note=f"{found.problem} {found.remedy}")]
-    return [CredentialEntry(service=one, context=two, variable=three, source=source) for one, two, three in there]
+        return [CredentialEntry(source=KEYRING, note=f"{found.problem} {found.remedy}")]
+    return [CredentialEntry(service=one, context=two, variable=three, source=KEYRING) for one, two, three in there]
 
 
 def _passwords(keyring: Any, name: str, variables: Sequence[str]) -> dict[str, str]:

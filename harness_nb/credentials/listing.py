@@ -43,6 +43,6 @@ def in_order(found: Iterable[CredentialEntry], sources: Sequence[str]) -> list[C
             shown.append(one)
             continue
         before = first.setdefault(key, one.source)
-        note = " ".join(filter(None, (f"comes after {before}" if before != one.source else "", one.note)))
+        note = "; ".join(filter(None, (f"comes after {before}" if before != one.source else "", one.note)))
         shown.append(one.replace(note=note or None))
     return shown

@@ -110,7 +110,7 @@ class CredentialProvider:
         if FILES in self.sources:
             found += file_entries(self.directory, self.services)
         if KEYRING in self.sources:
-            found += keyring_entries(names_for_keyring(self.services, found), KEYRING)
+            found += keyring_entries(names_for_keyring(self.services, found))
         for source in self._sources:
             if source not in (FILES, KEYRING):
                 found += self._entries_of(source)
