@@ -35,6 +35,10 @@ class ShelfKeyring(KeyringBackend):
             raise self.failure
         return self.values.get((service, username))
 
+    def set_password(self, service: str, username: str, password: str) -> None:
+        """Keep a value."""
+        self.values[service, username] = password
+
 
 FILE_KEYRING = """
 import json, os
@@ -47,8 +51,9 @@ class Keyring(KeyringBackend):
         return self._read().get(service + "/" + username)
 
     def set_password(self, service, username, password):
+        values = {**self._read(), service + "/" + username: password}
         with open(os.environ["SHELF_FILE"], "w") as file:
-            json.dump({**self._read(), service + "/" + username: password}, file)
+            json.dump(values, file)
 
     def _read(self):
         try:
