@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from harness_nb.cli.worker_commands import pairs_of, worker_app
 from harness_nb.errors import HarnessError, UnsupportedPlatformError
 
 FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
@@ -23,7 +24,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-worker_app = typer.Typer(help="For workers inside a session: report, wait for answers, use credentials.")
 app.add_typer(worker_app, name="worker", no_args_is_help=True)
 mcp_app = typer.Typer()
 app.add_typer(mcp_app, name="mcp")
@@ -52,16 +52,6 @@ def run_app() -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
-
-
-def _pairs(texts: list[str] | None) -> dict[str, str]:
-    pairs = {}
-    for text in texts or ():
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise typer.BadParameter(f"{text!r} is not name=value")
-        pairs[name.strip()] = value
-    return pairs
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 — typer calls it
@@ -121,7 +111,7 @@ def run(
         raise typer.BadParameter("--plans names none; say which, for example 01-01,01-02, or leave it out")
     order = RunOrder(
         project=project, sample=sample, plans=names, worker=worker, max_parallel=max_parallel,
-        params=_pairs(param), again=again, yes=yes, trust=trust, detach=detach,
+        params=pairs_of(param), again=again, yes=yes, trust=trust, detach=detach,
     )  # fmt: skip
     if not lab:
         raise typer.Exit(run_plans(order))
@@ -370,53 +360,3 @@ def mcp_install(
     from harness_nb.cli.mcp_install import install
 
     install(project, client or ["claude-code"], only_print=print_only)
-
-
-@worker_app.command("report")
-def worker_report(
-    message_type: Annotated[str, typer.Argument(metavar="TYPE", help="For example decision_needed.")],
-    fields: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]…", help="The payload's fields.")] = None,
-    *,
-    payload: Annotated[str | None, typer.Option(help="The payload as JSON; - reads it from standard input.")] = None,
-) -> None:
-    """Send a message to the harness, and print its id."""
-    from harness_nb.cli.worker import report
-
-    report(message_type, payload, _pairs(fields))
-
-
-@worker_app.command("await")
-def worker_await(
-    message_id: Annotated[str | None, typer.Argument(help="The question; without it, any message.")] = None,
-    *,
-    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds to wait; exit status 3 after that.")] = None,
-    export: Annotated[
-        bool, typer.Option("--export", help='Print credentials as lines for: eval "$(harness-nb worker await ID …)"')
-    ] = False,
-) -> None:
-    """Wait for the answer to a question, or for any message, and print it as JSON."""
-    from harness_nb.cli.worker import wait_for_credentials, wait_for_message
-
-    if export and message_id is None:
-        raise typer.BadParameter("say which question: harness-nb worker await MESSAGE_ID --export")
-    if export:
-        raise typer.Exit(wait_for_credentials(str(message_id), timeout))
-    raise typer.Exit(wait_for_message(message_id, timeout))
-
-
-@worker_app.command("guide")
-def worker_guide() -> None:
-    """Print the instructions for workers: how to report, when to ask, how to wait."""
-    from harness_nb.cli.worker import print_guide
-
-    print_guide()
-
-
-@worker_app.command("exec")
-def worker_exec(
-    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND…", help="The command and its arguments.")],
-) -> None:
-    """Run a command with all credentials that this session was given in its environment."""
-    from harness_nb.cli.worker import execute
-
-    execute(command)
