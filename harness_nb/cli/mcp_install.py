@@ -137,7 +137,7 @@ def _write(name: str, root: Path) -> list[str]:
 
 def _content_of(path: Path, name: str) -> dict[str, Any]:
     try:
-        return {} if is_blank(path) else read_json(path)
+        return {} if is_blank(path) else read_json(path, links=True)
     except FileNotFoundError:
         return {}
     except UnreadableFileError as error:

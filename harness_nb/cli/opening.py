@@ -63,6 +63,7 @@ def opened_unseen(folder: Path) -> Iterator[Store]:
     Raises: UnwritableFolderError, JournalDamagedError.
     """
     with closing(Store(project_root(folder))) as store:
+        store.refusals.door = DOOR
         yield store
 
 

@@ -10,6 +10,8 @@ import os
 import re
 import signal
 import socket
+from functools import cached_property
+from inspect import isawaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +28,7 @@ from voila.static_file_handler import AllowListFileHandler, TemplateStaticFileHa
 from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
-from harness_nb.dashboard.gate import Gate, Headers, hosts_of
+from harness_nb.dashboard.gate import DOOR, Gate, Headers, hosts_of, refusal_of
 from harness_nb.dashboard.kernel import PROJECT
 from harness_nb.dashboard.leftovers import claim, give_up, sweep
 from harness_nb.dashboard.visits import (
@@ -38,10 +40,15 @@ from harness_nb.dashboard.visits import (
     VisitKernels,
 )
 from harness_nb.errors import DashboardSocketError, PortTakenError
-from harness_nb.store.layout import runtime_folder
+from harness_nb.store.layout import Layout, runtime_folder
+from harness_nb.store.refusals import Refusals
+from harness_nb.store.tokens import same_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from jupyter_server.auth.identity import User
+    from tornado.web import RequestHandler
 
 PAGE = Path(__file__).parent / "page"
 LOOPBACK = ("127.0.0.1", "::1")
@@ -129,6 +136,7 @@ async def serve(
         watching.cancel()
         server.stop()
         await dashboard.end()
+        dashboard.refusals.settle()
 
 
 def _log_without(token: str) -> None:
@@ -152,6 +160,11 @@ class Dashboard(Voila):  # type: ignore[misc]
     name = "voila"
     project = Unicode(config=True)
 
+    @cached_property
+    def refusals(self) -> Refusals:
+        """What this door refused."""
+        return Refusals(Layout(Path(self.project)))
+
     def load_config_file(self, *_: Any, **__: Any) -> None:
         """Leave the user's Voilà settings alone: one of them could open this server up."""
 
@@ -163,11 +176,17 @@ class Dashboard(Voila):  # type: ignore[misc]
         settings: dict[str, Any] = super().init_settings()
         return settings | {
             "transforms": [Headers],
-            "log_function": lambda _: None,  # an address may hold the token
+            "log_function": self.look_at,  # prints nothing: an address may hold the token
             "websocket_ping_interval": PING,
             "ws_ping_interval": PING * 1000,  # Jupyter's own, in milliseconds
             "ws_ping_timeout": PING * 1000,
         }
+
+    def look_at(self, handler: RequestHandler) -> None:
+        """Have it written down where a request was refused."""
+        refused = refusal_of(handler)
+        if refused is not None:
+            self.refusals.note(DOOR, refused.why, refused.text, refused.tried)
 
     def init_handlers(self) -> list[Any]:
         """Return Voilà's handlers without those that give out files, and with ours."""
@@ -207,6 +226,14 @@ class TokenOnly(IdentityProvider):
     def auth_enabled(self) -> bool:
         """Whether there is a token: behind a proxy, that one has let its users in."""
         return bool(self.token)
+
+    async def get_user_token(self, handler: Any) -> User | None:
+        """Return who comes with the token, which is compared in a time that tells nothing of it; None for others."""
+        if not self.token or not same_token(self.get_token(handler), self.token):
+            return None
+        known = self.get_user_cookie(handler)
+        user = await known if isawaitable(known) else known
+        return user or self.generate_anonymous_user(handler)
 
     def get_handlers(self) -> list[tuple[str, object]]:
         """Return none."""

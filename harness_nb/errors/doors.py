@@ -129,7 +129,10 @@ class UnknownPromptError(HarnessError):
 class OtherProjectError(HarnessError):
     """A server was asked about a project that is not its own."""
 
+    refusal = "other_project"
+
     def __init__(self, path: Path, root: Path) -> None:
+        self.tried = {"path": str(path)}
         super().__init__(
             f"This server serves {root}, not {path}. Start one for that: harness-nb mcp --project {quote(str(path))}"
         )
@@ -138,7 +141,10 @@ class OtherProjectError(HarnessError):
 class OutsideProjectError(HarnessError):
     """A session was to work in a folder that is not inside the project."""
 
+    refusal = "outside_project"
+
     def __init__(self, path: Path, root: Path) -> None:
+        self.tried = {"path": str(path)}
         super().__init__(f"{path} lies outside of the project {root}. Give a folder inside of it, for example '.'.")
 
 

@@ -41,6 +41,16 @@ class MessageNotFoundError(HarnessError):
         super().__init__(f"There is no message {message_id!r}{where}. get_pending() shows what waits for an answer.")
 
 
+class ForeignMessageError(MessageNotFoundError):
+    """A message was named together with a session that it is not of; ``owner`` is the one that it is of."""
+
+    refusal = "not_its_message"
+
+    def __init__(self, message_id: str, session_id: str, owner: str) -> None:
+        super().__init__(message_id, session_id)
+        self.tried = {"message": message_id, "session": session_id, "owner": owner}
+
+
 class QuestionNotFoundError(MessageNotFoundError):
     """A question was to be answered from a shell that the project does not have."""
 

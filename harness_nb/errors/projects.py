@@ -35,6 +35,16 @@ class UnwritableFolderError(HarnessError):
         )
 
 
+class LinkedFolderError(UnwritableFolderError):
+    """A folder that is ours to write in is a link, which may lead out of the project."""
+
+    refusal = "link_in_the_way"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "it is a link, which may lead out of the project. Put a folder in its place")
+        self.tried = {"path": str(folder)}
+
+
 class UnreadableFileError(HarnessError):
     """A file exists and cannot be used as what it should be."""
 
@@ -65,7 +75,10 @@ class FileInTheWayError(HarnessError):
 class UnsafeTokenFileError(HarnessError):
     """A file that should hold a secret token holds none, or lets others read it."""
 
+    refusal = "unsafe_token"
+
     def __init__(self, path: Path, problem: str, remedy: str) -> None:
+        self.tried = {"path": str(path)}
         super().__init__(f"The token in {path} cannot be used: {problem}. {remedy}")
 
 

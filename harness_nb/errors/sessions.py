@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness_nb.errors.base import HarnessError
+from harness_nb.errors.projects import UnreadableFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +19,31 @@ class SessionNotFoundError(HarnessError):
         super().__init__(
             f"There is no session {session_id!r}. list_sessions() or `harness-nb status` shows the ids there are."
         )
+
+
+class UnfitNameError(SessionNotFoundError):
+    """What was given as a session's id can be none, because it would lead to another place than a session's own."""
+
+    refusal = "unfit_id"
+
+    def __init__(self, session_id: str, shown: str, why: str) -> None:
+        HarnessError.__init__(
+            self,
+            f"{shown} cannot be a session's id: {why}. list_sessions() or `harness-nb status` shows the ids there are.",
+        )
+        self.tried = {"id": session_id}
+
+
+class ForeignSocketError(UnreadableFileError):
+    """A session's folder names a socket that no shim of this user's can have made for it."""
+
+    refusal = "foreign_socket"
+
+    def __init__(self, file: Path, session_id: str, socket: str) -> None:
+        super().__init__(
+            file, "the socket that it names is none that this session's shim made, so nothing is sent there"
+        )
+        self.tried = {"session": session_id, "socket": socket}
 
 
 class UnknownStateError(HarnessError, ValueError):
@@ -119,9 +145,12 @@ class NotAWorkerError(HarnessError):
 
 
 class NotYourSessionError(HarnessError):
-    """A worker spoke for a session that is not its own."""
+    """A worker spoke for a session that is not its own; ``own`` is the one whose token it showed, if known."""
 
-    def __init__(self, session_id: str, problem: str) -> None:
+    refusal = "not_your_session"
+
+    def __init__(self, session_id: str, problem: str, own: str | None = None) -> None:
+        self.tried = {"session": session_id, **({"own": own} if own else {})}
         super().__init__(
             f"You cannot speak for session {session_id!r}: {problem}. A worker speaks for its own session only: "
             "leave HARNESS_SESSION_DIR and HARNESS_TOKEN_FILE as the session set them."

@@ -25,6 +25,7 @@ import anyio.to_thread
 
 from harness_nb.errors import HarnessError, HolderFailedError, UnusableArgumentError
 from harness_nb.store.locks import is_held
+from harness_nb.store.private import private_opener
 from harness_nb.store.trust import is_trusted
 from harness_nb.verification.registry import own_checks
 
@@ -68,7 +69,7 @@ def start_holder(store: Store, run_id: str) -> None:
     """
     command = [sys.executable, "-P", "-m", "harness_nb.holder", os.fspath(store.layout.root), run_id]
     try:
-        with store.layout.holder_log.open("ab") as log:
+        with open(store.layout.holder_log, "ab", opener=private_opener) as log:
             started = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, check=False
             )

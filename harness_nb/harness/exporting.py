@@ -34,6 +34,7 @@ from harness_nb.sessions.output_copy import copy_output, data_in
 from harness_nb.store.atomic import names_in
 from harness_nb.store.journal_copy import EXPORTED, JournalCopy, copy_journal, explained
 from harness_nb.store.layout import GITIGNORE, Layout
+from harness_nb.store.private import make_private_file, make_private_folder, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -108,7 +109,7 @@ class Export:
         return self._target
 
     def _fill(self, at: datetime, actor: str, door: str) -> None:
-        self._layout.sessions.mkdir(parents=True)
+        make_private_folder(self._layout.sessions)
         event = EventRecord(
             timestamp=at, kind=EXPORTED, actor=actor, door=door, run_id=self._run.id if self._run else None
         )
@@ -121,6 +122,7 @@ class Export:
         self._write_pages(at, project, sessions)
 
     def _copy_journal(self, event: EventRecord) -> list[SessionRecord]:
+        make_private_file(self._layout.database)
         copy_journal(self._store.journal.path, self._layout.database)
         with JournalCopy(self._layout.database) as copy:
             if self._run is not None:
@@ -176,7 +178,7 @@ class Export:
             for name in _FOLDERS:
                 for file in names_in(source.path / name):
                     if file.endswith(".json") and not file.startswith("."):
-                        (target.path / name).mkdir(exist_ok=True)
+                        make_private_folder(target.path / name)
                         self._copy_text(source.path / name / file, target.path / name / file)
             self._write_status(one)
 
@@ -187,7 +189,7 @@ class Export:
     def _write_status(self, session: SessionRecord) -> None:
         view = self._store.sessions.view_of(session)
         text = json.dumps(view.to_wire(), indent=2, ensure_ascii=False)
-        self._layout.session(session.id).status.write_text(self._without_values(text) + "\n", encoding="utf-8")
+        write_private(self._layout.session(session.id).status, self._without_values(text) + "\n")
 
     def _copy_text(self, source: Path, target: Path) -> None:
         """Copy a text of moderate size, unless it is a link: a worker may have put one there."""
@@ -199,8 +201,8 @@ class Export:
             if os.fstat(file.fileno()).st_size > LARGEST:
                 return
             text = file.read().decode("utf-8", errors="surrogateescape")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(self._without_values(text), encoding="utf-8", errors="surrogateescape")
+        make_private_folder(target.parent)
+        write_private(target, self._without_values(text), errors="surrogateescape")
 
     # --- documents ---------------------------------------------------------------------------
 
@@ -219,19 +221,19 @@ class Export:
         kept = {name: getattr(config, name) for name in _SETTINGS}
         names = {name: str(type(config).model_fields[name].alias) for name in _SETTINGS}
         text = yaml.safe_dump({names[name]: value for name, value in kept.items() if value is not None})
-        self._layout.config.write_text(text, encoding="utf-8")
-        (self._layout.folder / ".gitignore").write_text(GITIGNORE, encoding="utf-8")
+        write_private(self._layout.config, text)
+        write_private(self._layout.folder / ".gitignore", GITIGNORE)
 
     def _write_pages(self, at: datetime, project: Project, sessions: list[SessionRecord]) -> None:
         title, note, page = report_page(self._store, self._run, project, sessions, at)
-        (self._part / "report.html").write_text(self._without_values(page), encoding="utf-8")
+        write_private(self._part / "report.html", self._without_values(page))
         readme = templates.text_of("export_readme.txt").format(title=title, underline="=" * len(title), note=note)
-        (self._part / "README.txt").write_text(readme, encoding="utf-8")
+        write_private(self._part / "README.txt", readme)
         name = self._store.layout.root.name
         what: dict[str, Any] = {"exportedAt": format_timestamp(at), "project": name, "version": __version__}
         if self._run is not None:
             what["runId"] = self._run.id
-        self._layout.export_note.write_text(json.dumps(what, indent=2) + "\n", encoding="utf-8")
+        write_private(self._layout.export_note, json.dumps(what, indent=2) + "\n")
 
 
 def export(

@@ -64,6 +64,7 @@ class Opened:
         self.door = door
         self.actor = actor or current_user()
         self.store = Store(root)
+        self.store.refusals.door = door
         self.host = SessionHost(self.store)
         self.desk = Desk(self.store, credentials)
         self._tasks: TaskGroup | None = None

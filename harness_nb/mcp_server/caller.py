@@ -49,7 +49,7 @@ class Caller:
         """
         root = self.harness.root
         if path is not None and (found := await to_thread(_full, root, path, "projectPath")) != root:
-            raise OtherProjectError(found, root)
+            raise self.harness.store.refusals.refuse(OtherProjectError(found, root))
 
     async def folder_inside(self, path: str) -> Path:
         """Return a folder of the project as a full path.
@@ -59,7 +59,7 @@ class Caller:
         root = self.harness.root
         found = await to_thread(_full, root, path, "workingDir")
         if not found.is_relative_to(root):
-            raise OutsideProjectError(found, root)
+            raise self.harness.store.refusals.refuse(OutsideProjectError(found, root))
         return found
 
     async def patiently(self, work: Callable[[], Awaitable[T]], longest: float | None, word: str) -> T:

@@ -7,7 +7,8 @@ import logging
 import signal
 import socket
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -19,17 +20,24 @@ from starlette.responses import JSONResponse
 from harness_nb.errors import PortTakenError
 from harness_nb.harness.patience import only
 from harness_nb.mcp_server.server import make_server
-from harness_nb.store.layout import Layout
+from harness_nb.store import Store
+from harness_nb.store.refusals import shown_address, shown_method, shown_path
 from harness_nb.store.tokens import make_token, same_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from harness_nb.store.refusals import Refusals
+
 LOOPBACK = "127.0.0.1"
+DOOR = "mcp port"
+"""How the journal names this door."""
 PATH = "/mcp"
+FOREIGN_SITES = ("cross-site", "same-site")
+"""What a browser says of a request that another site's page, or another port's, sends."""
 GRACE = 1
 """Seconds that open answers have when the server is told to end: sessions live on, and clients can ask again."""
 ENDING = "This server is about to end. Connect again when it is back; the sessions live on."
@@ -45,26 +53,29 @@ def serve_http(root: Path, port: int, token_file: Path | None = None) -> None:
 
     Raises: PortTakenError, UnsafeTokenFileError, UnwritableFolderError, and what opening the project does.
     """
-    layout = Layout(root)
-    layout.create()
-    place = token_file or layout.door_token("mcp")
+    with closing(Store(root)) as store:  # what is wrong with the journal is told here; what is refused is written there
+        refusals = store.refusals
+        place = token_file or store.layout.door_token("mcp")
     token = make_token(place)
     with _listening(port) as listener:
         port = listener.getsockname()[1]
         news = f"harness-nb: {root} is served at http://{LOOPBACK}:{port}{PATH}\n"
         news += f"harness-nb: clients show the token in {place} (Authorization: Bearer …)"
         try:
-            anyio.run(_serve, root, token, listener, news)
+            anyio.run(_serve, root, token, listener, news, refusals)
         except Exception as error:
             raise only(error) from None
+        finally:
+            refusals.settle()
 
 
-async def _serve(root: Path, token: str, listener: socket.socket, news: str) -> None:
+async def _serve(root: Path, token: str, listener: socket.socket, news: str, refusals: Refusals) -> None:
     port = listener.getsockname()[1]
     hosts = [f"{name}:{port}" for name in (LOOPBACK, "localhost")]
     security = TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=[f"http://{host}" for host in hosts])
     mcp = make_server(root)
-    app = Guard(mcp.streamable_http_app(streamable_http_path=PATH, transport_security=security), hosts, token)
+    inside = mcp.streamable_http_app(streamable_http_path=PATH, transport_security=security)
+    app = Guard(inside, hosts, token, partial(refusals.note, DOOR))
     server = Listener(app, news)
 
     async def end_when_told() -> None:
@@ -119,8 +130,11 @@ class Listener(uvicorn.Server):
 class Guard:
     """Lets nobody through to the server who comes under another name, from a foreign page, or without the token."""
 
-    def __init__(self, app: ASGIApp, hosts: list[str], token: str) -> None:
+    def __init__(
+        self, app: ASGIApp, hosts: list[str], token: str, note: Callable[[str, str, dict[str, str]], object]
+    ) -> None:
         self._app = app
+        self._note = note
         self._hosts = hosts
         self._origins = [f"http://{host}" for host in hosts]
         self._token = token
@@ -129,7 +143,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
-        refusal = self._refusal(Headers(scope=scope)) if scope["type"] == "http" else None
+        refusal = self._refusal(Headers(scope=scope), scope) if scope["type"] == "http" else None
         if refusal is not None:
             await refusal(scope, receive, send)
             return
@@ -149,18 +163,35 @@ class Guard:
         for open_request in self._open:
             open_request.cancel()
 
-    def _refusal(self, headers: Headers) -> JSONResponse | None:
+    def _refusal(self, headers: Headers, scope: Scope) -> JSONResponse | None:
         if self._ending:
             return _refuse(503, ENDING)
-        if headers.get("host") not in self._hosts:
-            return _refuse(421, f"This server is reached as {self._hosts[0]} alone, not by another name.")
-        if headers.get("origin", self._origins[0]) not in self._origins:
-            return _refuse(403, "Pages of other sites may not use this server. Connect without an Origin header.")
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not same_token(given.strip(), self._token):
-            sentence = "Show the server's token: Authorization: Bearer …; the server said at its start where it lies."
-            return _refuse(401, sentence, {"WWW-Authenticate": "Bearer"})
-        return None
+        hosts, origins = headers.getlist("host"), headers.getlist("origin")
+        if len(hosts) != 1 or hosts[0] not in self._hosts:
+            sentence = f"This server is reached as {self._hosts[0]} alone, not by another name."
+            return self._noted(421, "foreign_host", sentence, {"host": shown_address(", ".join(hosts))})
+        if any(origin not in self._origins for origin in origins):
+            sentence = "Pages of other sites may not use this server. Connect without an Origin header."
+            return self._noted(403, "foreign_origin", sentence, {"origin": shown_address(", ".join(origins))})
+        if headers.get("sec-fetch-site") in FOREIGN_SITES:
+            sentence = "Pages of other sites may not use this server, says the browser that asks for one of them."
+            return self._noted(403, "foreign_page", sentence, {"site": headers["sec-fetch-site"]})
+        if self._shows_token(headers.getlist("authorization")):
+            return None
+        sentence = "Show the server's token: Authorization: Bearer …; the server said at its start where it lies."
+        why = "wrong_token" if headers.get("authorization") else "no_token"
+        tried = {"asked": f"{shown_method(scope['method'])} {shown_path(scope['path'], (PATH,))}"}
+        return self._noted(401, why, sentence, tried, {"WWW-Authenticate": "Bearer"})
+
+    def _shows_token(self, given: list[str]) -> bool:
+        scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+        return scheme.lower() == "bearer" and same_token(token.strip(), self._token)
+
+    def _noted(
+        self, status: int, why: str, sentence: str, tried: dict[str, str], headers: dict[str, str] | None = None
+    ) -> JSONResponse:
+        self._note(why, sentence, tried)
+        return _refuse(status, sentence, headers)
 
 
 class Answer:

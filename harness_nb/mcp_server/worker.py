@@ -20,7 +20,7 @@ from mcp_types import CallToolResult, TextContent, Tool, ToolAnnotations
 from pydantic import BeforeValidator, Field
 
 from harness_nb import __version__
-from harness_nb.errors import NotYourSessionError, UnknownToolError
+from harness_nb.errors import UnknownToolError
 from harness_nb.mcp_server.arguments import Arguments
 from harness_nb.mcp_server.failures import sentence
 from harness_nb.mcp_server.registration import plain_schema
@@ -195,9 +195,7 @@ class WorkerServer(MCPServer[Any]):
             raise UnknownToolError(short_line(name), self._tools)
         takes, _, do = self._tools[name]
         understood = takes.model_validate(arguments)
-        asked_for = getattr(understood, "session_id", None)
-        if asked_for not in (None, self._side.session_id):
-            raise NotYourSessionError(asked_for, f"you are the worker of {self._side.session_id!r}")
+        await self._in_thread(self._side.require_own, getattr(understood, "session_id", None))
         return await do(understood, context)
 
     async def _in_thread(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:

@@ -23,6 +23,7 @@ from harness_nb.harness.blocking import Harness
 from harness_nb.notebook.board import ControlRoom
 from harness_nb.notebook.displays import show
 from harness_nb.store.atomic import write_text
+from harness_nb.store.private import make_private_folder
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -110,7 +111,7 @@ def _script(harness: Harness, cell: str, folder: str | None) -> list[str]:
     """Write the cell's text into a file, the same one for the same text, and return how it is run."""
     layout = harness._twin.store.layout
     text = cell if cell.endswith("\n") else cell + "\n"
-    layout.cells.mkdir(parents=True, exist_ok=True)
+    make_private_folder(layout.cells)
     path = layout.cells / f"{hashlib.sha256(text.encode()).hexdigest()[:8]}.sh"
     write_text(path, text, durable=False, mode=0o600)
     shell = "bash" if shutil.which("bash") else "sh"

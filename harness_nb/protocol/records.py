@@ -162,6 +162,8 @@ class EventRecord(WireModel):
         found = [str(self.data[key]) for key in said if isinstance(self.data.get(key), str) and self.data[key]]
         if self.kind == "recovered":
             found += [f"{count} {word}" for word, count in self.data.items()]
+        tried = self.data.get("tried")
+        found += [f"{name} {text}" for name, text in tried.items()] if isinstance(tried, dict) else []
         for unit in ("characters", "bytes"):
             found += [f"{self.data[unit]:,} {unit}"] if isinstance(self.data.get(unit), int) else []
         return short_line(", ".join(found))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
+import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.errors import ShimFailedError, ShimSilentError, UnreadableFileError
+from harness_nb.errors import ForeignSocketError, ShimFailedError, ShimSilentError, UnreadableFileError
 from harness_nb.store import Layout
 from harness_nb.store.atomic import read_json
+from harness_nb.store.layout import runtime_names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -80,7 +84,7 @@ def socket_of(folder: SessionFolder) -> str:
     """Return the path of a shim's socket, also where the session's folder was deleted: sockets lie outside of it.
 
     Raises: FileNotFoundError where the session has no shim (yet); UnreadableFileError where no shim wrote what is
-    there.
+    there, and the ForeignSocketError among those.
     """
     try:
         path = read_json(folder.shim).get("socket")
@@ -91,7 +95,25 @@ def socket_of(folder: SessionFolder) -> str:
         return str(usual)
     if not isinstance(path, str) or not path or "\0" in path:
         raise UnreadableFileError(folder.shim, "it does not say where the session's shim listens")
+    if not _may_be_its_own(Path(path), folder.path.name):
+        raise ForeignSocketError(folder.shim, folder.path.name, path)
     return path
+
+
+def _may_be_its_own(path: Path, session_id: str) -> bool:
+    """Say whether a socket is where this user's shims make theirs, and is this session's.
+
+    A folder with a lie in it may come from anywhere, an archive say: what is granted must not go to a socket that
+    somebody else listens on, or another session, and no other program is to be sent our orders.
+    """
+    if path.name != f"{session_id[-40:]}.sock" or path.parents[1].name not in runtime_names():
+        return False
+    try:
+        around, within = path.parents[1].lstat(), path.parent.lstat()
+    except OSError:  # nobody can listen there
+        return True
+    ours = all(stat.S_ISDIR(one.st_mode) and one.st_uid == os.getuid() for one in (around, within))
+    return ours and not around.st_mode & 0o077  # which lets nobody in, whatever is inside
 
 
 def is_listening(folder: SessionFolder) -> bool:

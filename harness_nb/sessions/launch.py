@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness_nb.errors import CommandNotFoundError, ShimFailedError, WorkingFolderNotFoundError
 from harness_nb.store.layout import SessionFolder
+from harness_nb.store.private import make_private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,7 @@ def launch(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]:
         raise WorkingFolderNotFoundError(order.cwd)
     orders = json.dumps(orders_for(layout, session_id, order)).encode()
     try:
-        layout.bells.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_folder(layout.bells)
         reply, errors = _said_by_shim(orders)
     except subprocess.TimeoutExpired:
         raise ShimFailedError(session_id, f"it did not start within {START_TIMEOUT:.0f} s") from None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from harness_nb.protocol.base import WireModel
@@ -47,13 +49,17 @@ def read_output(path: Path, *, lines: int | None = 100, since: int | None = None
     that is only half there is left for the next call, so that the pieces add up to the whole.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_opener) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return Output(text="", start=0, end=0)
             size = file.seek(0, os.SEEK_END)
             dropped = first_kept(file.fileno()) if size else 0
             start = _start_of_tail(file.fileno(), size, lines, limit) if since is None else min(max(since, 0), size)
             start = max(start, dropped, size - limit if since is None else 0)
             data = os.pread(file.fileno(), min(size - start, limit), start)
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP):
+            raise
         return Output(text="", start=0, end=0)
     if since is not None:
         data = data[: len(data) - _unfinished(data)]
@@ -64,6 +70,11 @@ def read_output(path: Path, *, lines: int | None = 100, since: int | None = None
     if "\r" in text:  # looking for one character is a tenth of the work of looking for two
         text = text.replace("\r\n", "\n")
     return Output(text=text, start=start, end=start + len(data), dropped=dropped)
+
+
+def _opener(path: str, flags: int) -> int:
+    # a link may lead to what is no worker's output, and a pipe would wait for ever
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _unfinished(data: bytes) -> int:

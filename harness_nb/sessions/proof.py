@@ -59,6 +59,7 @@ def proof_of(store: Store, session: SessionRecord) -> Proof:
             return Proof(goes_on=False, doubt=elsewhere)
         return Proof(goes_on=not there and _is_awaited(store, session) and _has_launcher(store, session))
     except UnreadableFileError as error:  # there is no lock, and what says where it listens is of no use
+        store.refusals.refuse(error, door="file")
         return Proof(goes_on=False, doubt=str(error))
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""

@@ -106,7 +106,7 @@ class Runbook:
 
     def _run(self, task: Task, block: RunBlock, position: int) -> None:
         folder = self.side.folder.scripts
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         script = folder / f"{self.plan.id}-task{self.number}-{position}.{SUFFIX[block.lang]}"
         write_text(script, block.code)
         argv = [sys.executable, os.fspath(script)] if block.lang == "python" else [_shell(), "-eu", os.fspath(script)]

@@ -20,19 +20,24 @@ from typing import TYPE_CHECKING, Any
 from harness_nb.errors import (
     CredentialsNotDeliveredError,
     GrantEndedError,
+    HarnessError,
     NoAnswerExpectedError,
     NotAWorkerError,
     NotYourSessionError,
     QuestionExpiredError,
     SessionEndedError,
     ShimFailedError,
+    UnfitNameError,
+    UnsafeTokenFileError,
 )
 from harness_nb.protocol.messages import ANSWERS, PAYLOADS, parse_worker_message
+from harness_nb.protocol.shown import short_line
 from harness_nb.sessions.channel import ask_shim
 from harness_nb.sessions.masking import mask_texts, with_texts
 from harness_nb.store import Bell, Store
-from harness_nb.store.layout import FOLDER, SessionFolder
+from harness_nb.store.layout import FOLDER, Layout, SessionFolder, require_name
 from harness_nb.store.patience import patiently
+from harness_nb.store.refusals import Refusals
 from harness_nb.store.tokens import read_token, same_token
 
 if TYPE_CHECKING:
@@ -42,6 +47,8 @@ if TYPE_CHECKING:
 
     from harness_nb.protocol.records import MessageRecord, SessionRecord
 
+DOOR = "worker"
+"""How the journal names this door."""
 LOOK_AGAIN = 5.0
 """Seconds after which a waiting worker looks even if nobody rang: a ring can be lost with its sender."""
 
@@ -65,6 +72,7 @@ class WorkerSide:
         path = _own_folder(environment)
         self.session_id = path.name
         self.store = Store(path.parents[2])
+        self.store.refusals.door = DOOR
         self.folder = self.store.layout.session(self.session_id)
 
     def __enter__(self) -> Self:
@@ -228,6 +236,16 @@ class WorkerSide:
             raise CredentialsNotDeliveredError(answer.payload.get("service", ""))
         return dict(found["values"])
 
+    def require_own(self, session_id: str | None) -> None:
+        """Make sure that a session that was named is this worker's own.
+
+        Raises: NotYourSessionError.
+        """
+        if session_id not in (None, self.session_id):
+            problem = f"you are the worker of {self.session_id!r}"
+            error = NotYourSessionError(short_line(str(session_id)), problem, own=self.session_id)
+            raise self.store.refusals.refuse(error)
+
     def all_credentials(self) -> tuple[dict[str, str], list[GrantEndedError]]:
         """Return every value that this session was given so far and still may have, and what it may no longer.
 
@@ -245,24 +263,58 @@ class WorkerSide:
 
 
 def _own_folder(environment: Mapping[str, str]) -> Path:
-    """Return the session's folder once the token shows that it is this worker's own."""
+    """Return the session's folder once the token shows that it is this worker's own; who is refused is written down.
+
+    Raises: NotAWorkerError, NotYourSessionError, UnsafeTokenFileError.
+    """
     named = environment.get("HARNESS_SESSION_DIR")
     if not named:
         raise NotAWorkerError
-    path = Path(os.path.abspath(named))  # noqa: PTH100 — symbolic links in it stay as the session's environment has them
+    # symbolic links in it stay as the session's environment has them
+    path, own = Path(os.path.abspath(named)), environment.get("HARNESS_TOKEN_FILE") or ""  # noqa: PTH100
+    try:
+        _require_folder(path, named)
+        _require_token(path, own)
+    except (NotYourSessionError, UnsafeTokenFileError, UnfitNameError) as error:
+        _write_down(error, path, Path(own))
+        raise
+    return path
+
+
+def _require_folder(path: Path, named: str) -> None:
     if path.parent.name != "sessions" or path.parents[min(1, len(path.parents) - 1)].name != FOLDER:
-        raise NotYourSessionError(path.name, f"{named} is no session's folder")
-    own = environment.get("HARNESS_TOKEN_FILE")
+        raise NotYourSessionError(path.name, f"{short_line(named)} is no session's folder")
+    require_name(path.name)
+
+
+def _require_token(path: Path, own: str) -> None:
     if not own:
         raise NotYourSessionError(path.name, "HARNESS_TOKEN_FILE is not set")
     try:
         given = read_token(Path(own))
-    except OSError as error:
-        raise NotYourSessionError(path.name, f"there is no token in {own} ({error.strerror})") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise NotYourSessionError(path.name, f"there is no token in {short_line(own)} ({why})") from None
     try:
         wanted = read_token(SessionFolder(path).token)
     except OSError:
-        raise NotYourSessionError(path.name, "it has no token, so nobody can") from None
+        raise NotYourSessionError(path.name, "it has no token, so nobody can", own=_session_of(Path(own))) from None
     if not same_token(given, wanted):
-        raise NotYourSessionError(path.name, f"the token in {own} is another session's")
-    return path
+        problem = f"the token in {short_line(own)} is another session's"
+        raise NotYourSessionError(path.name, problem, own=_session_of(Path(own)))
+
+
+def _session_of(token_file: Path) -> str | None:
+    """Return the session that a token was made for, by the place where it lies."""
+    folder = token_file.parent
+    return folder.name if folder.parent.name == "sessions" else None
+
+
+def _write_down(error: HarnessError, path: Path, own: Path) -> None:
+    """Note who was refused in the journal of the project whose door it was; there may be none."""
+    for folder in (path, own.parent):
+        if len(folder.parents) > 2 and folder.parents[1].name == FOLDER:
+            refusals = Refusals(Layout(folder.parents[2]))
+            refusals.refuse(error, DOOR)
+            refusals.settle()
+            return

@@ -35,6 +35,7 @@ from harness_nb.store.atomic import (
     write_text,
 )
 from harness_nb.store.layout import file_stem
+from harness_nb.store.private import make_private_file
 from harness_nb.store.rejected_files import remove_values
 
 if TYPE_CHECKING:
@@ -371,7 +372,7 @@ def _was_given(kept: Path) -> bool:
 
 
 def _mark_given(kept: Path) -> None:
-    kept.with_suffix(".given").touch()
+    make_private_file(kept.with_suffix(".given"))
 
 
 def _forget(kept: Path) -> None:

@@ -12,14 +12,15 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
-from harness_nb.errors import OutOfDescriptorsError, UnreadableFileError
+from harness_nb.errors import LinkedFolderError, OutOfDescriptorsError, UnreadableFileError
 from harness_nb.protocol.base import WireModel, problems_of
 from harness_nb.protocol.entrance import require_json
+from harness_nb.store.private import FOLDER
 
 M = TypeVar("M", bound=WireModel)
 
 
-def write_text(path: Path, text: str, *, durable: bool = True, mode: int = 0o644) -> None:
+def write_text(path: Path, text: str, *, durable: bool = True, mode: int = 0o600) -> None:
     """Write a file by temporary file and rename, so that a reader sees all of it or none.
 
     ``durable`` also waits for the disk; views that the journal can rebuild do without.
@@ -62,15 +63,13 @@ def write_model(path: Path, model: WireModel, *, durable: bool = True) -> None:
     write_text(path, json.dumps(model.to_wire(), indent=2, ensure_ascii=False) + "\n", durable=durable)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file.
+def read_json(path: Path, *, links: bool = False) -> dict[str, Any]:
+    """Return the object in a JSON file; ``links`` lets it be a link to one, which may lie anywhere.
 
     Raises: FileNotFoundError, UnreadableFileError, OutOfDescriptorsError.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
-            raise UnreadableFileError(path, "it is not a regular file")
-        text = path.read_text(encoding="utf-8-sig")
+        text = _text_of(path, links=links)
         content = json.loads(text, parse_constant=_refuse_constant)
         require_json(content)
         if "\\u" in text:
@@ -91,6 +90,23 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UnreadableFileError(path, f"it holds a {type(content).__name__} instead of an object")
     return content
+
+
+def _text_of(path: Path, *, links: bool) -> str:
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW)  # a pipe would wait for ever
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ELOOP and path.is_symlink():
+            if not path.exists():
+                raise FileNotFoundError(errno.ENOENT, "it is a link that leads nowhere", os.fspath(path)) from None
+            raise UnreadableFileError(path, "it is a link, which may lead out of the project") from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UnreadableFileError(path, "it is not a regular file")
+    with os.fdopen(descriptor, encoding="utf-8-sig") as file:
+        return file.read()
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -164,7 +180,9 @@ def move(path: Path, target: Path) -> bool:
     """Rename a file into a folder that may have to be made; false where somebody else was faster."""
     if path == target:
         return path.exists()
-    target.parent.mkdir(exist_ok=True)
+    if target.parent.is_symlink():
+        raise LinkedFolderError(target.parent)
+    target.parent.mkdir(mode=FOLDER, exist_ok=True)
     try:
         if same_file(path, target):  # a rename between two links to one file would do nothing
             path.unlink()

@@ -12,6 +12,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from harness_nb.errors import OutOfDescriptorsError, UnwritableFolderError
+from harness_nb.store.private import make_private_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,8 +32,11 @@ class Bell:
         self.socket.setblocking(False)
         try:
             # systems clear their folders for temporary things now and then, whoever still uses one
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private_folder(self.path.parent)
+            with contextlib.suppress(OSError):  # where the system has it, the name is private from its first moment
+                os.fchmod(self.socket.fileno(), 0o600)
             self.socket.bind(os.fspath(self.path))
+            self.path.chmod(0o600)
         except OSError as error:
             self.socket.close()
             raise UnwritableFolderError(self.path.parent, error.strerror or str(error)) from None

@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import sqlite3
+import stat
 import threading
 import time
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from harness_nb.errors import (
     UnwritableFolderError,
 )
 from harness_nb.store.layout import state_folder
+from harness_nb.store.private import make_private_file, make_private_folder, tighten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -60,7 +62,13 @@ class Journal:
         self._afterwards: list[Callable[[], object]] = []
         self.guard: Callable[[sqlite3.Connection], object] = lambda _: None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(path.parent)
+            if not _is_plain(path):
+                raise JournalDamagedError(
+                    path, "it is a link or no file at all, so put it away and open the project anew"
+                )
+            make_private_file(path)  # SQLite gives its other files the mode of this one
+            tighten(path)
             self._connection = sqlite3.connect(
                 path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
             )
@@ -221,6 +229,13 @@ def _may_open_more() -> bool:
     except OSError as error:
         return error.errno not in (errno.EMFILE, errno.ENFILE)
     return True
+
+
+def _is_plain(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return True
 
 
 def _identity_of(path: Path) -> tuple[int, int] | None:

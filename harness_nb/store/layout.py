@@ -8,9 +8,15 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness_nb.errors import UnwritableFolderError
+from harness_nb.errors import LinkedFolderError, UnfitNameError, UnwritableFolderError
+from harness_nb.protocol.shown import short_line
+from harness_nb.store.private import FOLDER as FOLDER_MODE
+from harness_nb.store.private import make_private_folder, tighten, write_private
 
 FOLDER = ".orchestration"
+LONGEST_NAME = 255
+"""Bytes of a folder's name, as most file systems have it."""
+SHOWN = 60
 LONGEST_BASE = 32
 """Bytes that leave room for a socket's name: macOS allows 104 for the whole path."""
 
@@ -132,7 +138,9 @@ class SessionFolder:
         """
         try:
             for folder in (self.path.parent, self.path, self.asked, self.sent, self.answered, self.output.parent):
-                folder.mkdir(exist_ok=True)
+                if folder.is_symlink():
+                    raise LinkedFolderError(folder)
+                folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
         except OSError as error:
             if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
                 raise
@@ -200,8 +208,14 @@ class Layout:
         return self.folder / f"{door}.token"
 
     def session(self, session_id: str) -> SessionFolder:
-        """Return the files of one session."""
-        return SessionFolder(self.sessions / session_id)
+        """Return the files of one session.
+
+        Raises: UnfitNameError for an id that would lead elsewhere, LinkedFolderError where a link would.
+        """
+        folder = self.sessions / require_name(session_id)
+        if folder.is_symlink():
+            raise LinkedFolderError(folder)
+        return SessionFolder(folder)
 
     @property
     def cells(self) -> Path:
@@ -216,7 +230,7 @@ class Layout:
 
     def socket(self, session_id: str) -> Path:
         """Where a session's shim listens."""
-        return self.sockets / f"{session_id[-40:]}.sock"
+        return self.sockets / f"{require_name(session_id)[-40:]}.sock"
 
     @property
     def bells(self) -> Path:
@@ -226,16 +240,37 @@ class Layout:
     def create(self) -> None:
         """Make ``.orchestration/`` with a ``.gitignore`` of its own, and the folder for sockets.
 
-        Raises: UnwritableFolderError.
+        Raises: UnwritableFolderError, and the LinkedFolderError among those.
         """
+        for folder in (self.folder, self.sessions):
+            if folder.is_symlink():
+                raise LinkedFolderError(folder)
         try:
-            self.sessions.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self.sessions)
+            tighten(self.folder)
             ignore = self.folder / ".gitignore"
             if not ignore.exists():
-                ignore.write_text(GITIGNORE, encoding="utf-8")
-            self.bells.mkdir(parents=True, exist_ok=True, mode=0o700)
+                write_private(ignore, GITIGNORE)
+            make_private_folder(self.bells)
+            tighten(self.sockets)
         except OSError as error:
             raise UnwritableFolderError(Path(error.filename or self.folder), error.strerror or str(error)) from None
+
+
+def require_name(session_id: str) -> str:
+    """Return a session's id if it can be the name of a folder of its own.
+
+    Raises: UnfitNameError.
+    """
+    if "/" in session_id or session_id in ("", ".", ".."):
+        why = "it would lead out of the folder of sessions"
+    elif not session_id.isprintable():
+        why = "it holds signs that cannot be seen"
+    elif len(session_id.encode(errors="surrogatepass")) > LONGEST_NAME:
+        why = f"it is longer than the {LONGEST_NAME} bytes that a name may have"
+    else:
+        return session_id
+    raise UnfitNameError(session_id, short_line(repr(session_id), SHOWN), why)
 
 
 def file_stem(identifier: str) -> str:
@@ -260,6 +295,11 @@ def state_folder() -> Path:
     return user_state_path("harness-nb")
 
 
+def runtime_names() -> tuple[str, str]:
+    """Return how a user's own folder for sockets may be called, wherever it lies."""
+    return "harness-nb", f"harness-nb-{os.getuid()}"
+
+
 def runtime_folder(longest: int | None = None) -> Path:
     """Return this user's own folder for sockets, made with mode 0700; ``longest`` is how many bytes its path may have.
 
@@ -268,8 +308,8 @@ def runtime_folder(longest: int | None = None) -> Path:
     base = os.environ.get("XDG_RUNTIME_DIR")
     most = LONGEST_BASE if longest is None else longest - len("/harness-nb")
     fit = base and len(os.fsencode(base)) <= most and os.access(base, os.W_OK)
-    folder = Path(str(base), "harness-nb") if fit else Path(f"/tmp/harness-nb-{os.getuid()}")  # noqa: S108 — owned and 0700, checked below
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = Path(str(base), "harness-nb") if fit else Path("/tmp", runtime_names()[1])  # noqa: S108 — owned and 0700, checked below
+    make_private_folder(folder)
     found = folder.lstat()
     if found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise UnwritableFolderError(folder, "it belongs to somebody else or others may enter it")

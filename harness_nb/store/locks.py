@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+LONGEST_NOTE = 4096
+
 _held: dict[str, int] = {}
 _guard = threading.RLock()
 
@@ -72,7 +74,7 @@ def is_held(path: Path) -> bool:
         if held_here(path):
             return True
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait for ever
         except FileNotFoundError:
             return False
         try:
@@ -86,10 +88,18 @@ def note_of(path: Path) -> dict[str, Any]:
     with _guard:
         descriptor = _held.get(os.path.realpath(path))
         try:
-            content = json.loads(path.read_bytes() if descriptor is None else os.pread(descriptor, 4096, 0))
+            content = json.loads(_beginning_of(path) if descriptor is None else os.pread(descriptor, LONGEST_NOTE, 0))
         except (OSError, ValueError):
             return {}
     return content if isinstance(content, dict) else {}
+
+
+def _beginning_of(path: Path) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        return os.read(descriptor, LONGEST_NOTE)
+    finally:
+        os.close(descriptor)
 
 
 def _locked(path: Path) -> int | None:

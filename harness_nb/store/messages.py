@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness_nb.errors import (
     AlreadyAnsweredError,
+    ForeignMessageError,
     MessageNotFoundError,
     QuestionExpiredError,
     SessionEndedError,
@@ -35,7 +36,7 @@ from harness_nb.store.sessions import AMONG
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from harness_nb.store.events import Events
     from harness_nb.store.journal import Journal
@@ -53,7 +54,14 @@ PROGRESS = {
 class Messages:
     """Every message of the project."""
 
-    def __init__(self, journal: Journal, sessions: Sessions, events: Events) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        sessions: Sessions,
+        events: Events,
+        refused: Callable[[ForeignMessageError], Exception] = lambda error: error,
+    ) -> None:
+        self._refused = refused
         self._journal = journal
         self._sessions = sessions
         self._events = events
@@ -178,9 +186,12 @@ class Messages:
         Raises: MessageNotFoundError.
         """
         record = self.find(message_id, session_id)
-        if record is None:
+        if record is not None:
+            return record
+        other = self.find(message_id) if session_id is not None else None
+        if other is None or session_id is None:
             raise MessageNotFoundError(message_id, session_id)
-        return record
+        raise self._refused(ForeignMessageError(message_id, session_id, other.session_id))
 
     def at(self, seq: int) -> MessageRecord:
         """Return the message with this number.

@@ -7,11 +7,12 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.errors import HarnessError, SessionNotFoundError, UnreadableFileError
+from harness_nb.errors import HarnessError, SessionNotFoundError, UnfitNameError, UnreadableFileError
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.files import SessionStatus
 from harness_nb.protocol.records import ENDED_STATES, SessionRecord
 from harness_nb.store.atomic import read_model, write_model
+from harness_nb.store.layout import require_name
 
 if TYPE_CHECKING:
     import sqlite3
@@ -35,7 +36,15 @@ UNJUDGED = f"run_id IS NULL AND json_extract(data, '$.verdict') IS NULL AND {ATT
 class Sessions:
     """Every session of the project; each change is an event and rewrites ``status.json``."""
 
-    def __init__(self, journal: Journal, layout: Layout, events: Events, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        layout: Layout,
+        events: Events,
+        clock: Callable[[], datetime],
+        refused: Callable[[UnfitNameError], Exception] = lambda error: error,
+    ) -> None:
+        self._refused = refused
         self._journal = journal
         self._layout = layout
         self._events = events
@@ -60,8 +69,12 @@ class Sessions:
     def get(self, session_id: str) -> SessionRecord:
         """Return one session.
 
-        Raises: SessionNotFoundError.
+        Raises: SessionNotFoundError, and the UnfitNameError among those.
         """
+        try:
+            require_name(str(session_id))
+        except UnfitNameError as error:
+            raise self._refused(error) from None
         rows = self._journal.read("SELECT data FROM sessions WHERE id = ?", (session_id,))
         if not rows:
             raise SessionNotFoundError(session_id)

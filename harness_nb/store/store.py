@@ -20,6 +20,7 @@ from harness_nb.store.journal import Journal, journal_location
 from harness_nb.store.layout import Layout
 from harness_nb.store.messages import Messages
 from harness_nb.store.questions import Questions
+from harness_nb.store.refusals import Refusals
 from harness_nb.store.runs import Runs
 from harness_nb.store.sessions import Sessions
 from harness_nb.store.settings import read_config, write_default_config
@@ -64,9 +65,10 @@ class Store:
             warnings.warn(sentence, JournalOnLocalDiskWarning, stacklevel=2)
         self.journal = Journal(path)
         self.troubles = Troubles()
+        self.refusals = Refusals(self.layout, clock)
         self.events = Events(self.journal, clock)
-        self.sessions = Sessions(self.journal, self.layout, self.events, clock)
-        self.messages = Messages(self.journal, self.sessions, self.events)
+        self.sessions = Sessions(self.journal, self.layout, self.events, clock, self.refusals.refuse)
+        self.messages = Messages(self.journal, self.sessions, self.events, self.refusals.refuse)
         self.questions = Questions(
             self.journal, self.layout, self.messages, self.sessions, self.events,
             clock=clock, new_id=new_id, ring=self.ring,
@@ -99,7 +101,7 @@ class Store:
         Raises: RunTakenOverError for a task that does a run which another one has taken over.
         """
         # Not the journal's write lock: the disk is awaited inside, and workers must be able to report meanwhile.
-        descriptor = os.open(self.layout.views_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(self.layout.views_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # unlike ``lockf`` it also keeps threads of one process apart
             try:
@@ -124,7 +126,7 @@ class Store:
         ring(self.layout)
 
     def close(self) -> None:
-        """Close the journal."""
+        """Close the journal; what was refused is written down by itself, soon."""
         self.journal.close()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 from hmac import compare_digest
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -43,8 +44,15 @@ def read_token(path: Path) -> str:
 
     Raises: FileNotFoundError; UnsafeTokenFileError where others may read it, or where it is empty.
     """
-    with path.open("rb") as file:
-        found = os.fstat(file.fileno())
+    # a pipe would wait for ever
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        raise UnsafeTokenFileError(path, "it is no file", "Name another one.")
+    with os.fdopen(descriptor, "rb") as file:
         if found.st_uid != os.getuid() or found.st_mode & 0o077:
             problem, remedy = "others than you may read or write it", f"Run: chmod 600 {quote(str(path))}"
             raise UnsafeTokenFileError(path, problem, remedy)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from harness_nb.errors import UnwritableFolderError
 from harness_nb.store.atomic import write_text
 from harness_nb.store.layout import state_folder
+from harness_nb.store.private import make_private_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,7 @@ def set_trusted(project: Path, *, trusted: bool = True) -> None:
     note = note_of_trust(project)
     try:
         if trusted:
-            note.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(note.parent)
             write_text(note, json.dumps(os.fspath(project.resolve())) + "\n", mode=0o600)
         else:
             note.unlink(missing_ok=True)

@@ -66,7 +66,7 @@ def test_a_session_that_has_ended_says_so(workers: Workers) -> None:
 def test_a_reply_that_is_none_is_an_error_of_that_session(workers: Workers, reply: bytes, sentence: str) -> None:
     folder = workers.layout.session("s1")
     folder.create()
-    path: Path = workers.layout.sockets / "odd.sock"
+    path: Path = workers.layout.socket("s1")
     folder.shim.write_text(json.dumps({"socket": str(path)}))
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))

@@ -16,6 +16,7 @@ from harness_nb.protocol.records import SessionRecord
 from harness_nb.sessions import Assignment
 from harness_nb.sessions.worker_side import WorkerSide
 from harness_nb.store import Layout, Store
+from harness_nb.store.layout import FOLDER
 from harness_nb.store.tokens import make_token, read_token
 from tests.leaks import files_that_hold
 from tests.sessions.living import opened, printed
@@ -114,10 +115,15 @@ def test_a_worker_speaks_for_its_own_session_only(
     with pytest.raises(NotYourSessionError, match=sentence):
         WorkerSide(environment)
     assert tree(project) == before
+    with closing(Store(project)) as store:
+        [row] = store.events.select(kind="door_refused")
+    assert (row.door, row.data["why"]) == ("worker", "not_your_session")
 
 
 def tree(folder: Path) -> dict[str, int]:
-    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
+    """Return what is there and when it changed, but for the journal, which says who was refused."""
+    found = {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if "harness.db" not in path.name}
+    return {path: time for path, time in found.items() if not path.endswith(FOLDER)}
 
 
 def test_with_its_own_token_it_is_heard(own: Environment) -> None:
