@@ -15,6 +15,8 @@ from typing import Final
 
 from harness_nb.errors import FileInTheWayError, SampleMissingError, UnwritableFolderError
 from harness_nb.harness.attendance import attended
+from harness_nb.plans import load_project
+from harness_nb.protocol.commands import commands_of
 from harness_nb.sessions import is_alive
 from harness_nb.store import Store
 from harness_nb.store.trust import set_trusted
@@ -30,6 +32,8 @@ LEFTOVERS: Final = shutil.ignore_patterns(".orchestration", "__pycache__", "*.py
 def prepare_sample(folder: Path) -> tuple[Path, bool]:
     """Return a trusted copy of the sample in ``folder``, and whether it was made just now.
 
+    Of a copy that was there before only what was trusted stays so: somebody may have changed it since.
+
     Raises: SampleMissingError, FileInTheWayError, UnwritableFolderError.
     """
     source = _source()
@@ -44,7 +48,8 @@ def prepare_sample(folder: Path) -> tuple[Path, bool]:
             raise UnwritableFolderError(target.parent, error.strerror or str(error)) from None
     elif not _is_copy(source, target):
         raise FileInTheWayError(target, "the sample")
-    set_trusted(target)
+    if fresh:
+        set_trusted(target, [commands_of(plan) for plan in load_project(target).plans])
     return target, fresh
 
 

@@ -199,12 +199,17 @@ def sync(project: ProjectArgument = HERE) -> None:
 def trust(
     project: ProjectArgument = HERE,
     *,
+    show: Annotated[bool, typer.Option("--show", help="Only show what would be trusted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, also without a terminal.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Trust it no longer.")] = False,
 ) -> None:
-    """Let commands from this project's plans run, now and later."""
-    from harness_nb.cli.trusting import set_trust
+    """Show the new and changed commands of this project's plans, and let them run, now and later."""
+    from harness_nb.cli.trusting import trust_commands, trust_no_longer
 
-    set_trust(project, trusted=not remove)
+    if remove:
+        trust_no_longer(project)
+        return
+    raise typer.Exit(trust_commands(project, show=show, yes=yes))
 
 
 @app.command()

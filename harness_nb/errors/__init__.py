@@ -59,6 +59,7 @@ from harness_nb.errors.messages import (
     WrongAnswerTypeError,
 )
 from harness_nb.errors.projects import (
+    ChangedCommandsError,
     DiskFullError,
     ExportedProjectError,
     FileInTheWayError,
@@ -81,6 +82,7 @@ from harness_nb.errors.projects import (
     RunTakenOverError,
     SecondRunError,
     UnchangeableFileError,
+    UnconfirmedTrustError,
     UnknownPlanError,
     UnknownRunError,
     UnknownSettingWarning,
@@ -113,6 +115,7 @@ __all__ = [
     "AlreadyAnsweredError",
     "AmbiguousQuestionError",
     "AnswerNotPrintedError",
+    "ChangedCommandsError",
     "CheckCouldNotRunError",
     "CommandNotFoundError",
     "CredentialPicklingError",
@@ -180,6 +183,7 @@ __all__ = [
     "ToolArgumentsError",
     "UnansweredQuestionError",
     "UnchangeableFileError",
+    "UnconfirmedTrustError",
     "UnfitNameError",
     "UnforeseenError",
     "UnknownCheckTypeError",

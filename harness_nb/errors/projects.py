@@ -150,6 +150,36 @@ class UntrustedProjectError(HarnessError):
         )
 
 
+class ChangedCommandsError(UntrustedProjectError):
+    """Commands were to run that are not those which the user trusted.
+
+    ``plans`` are the ids of the plans, ``difference`` is the beginning of a unified diff. An earlier version of this
+    program did not remember what was trusted: ``remembered`` is false then.
+    """
+
+    def __init__(self, project: Path, plans: Iterable[str], difference: str, *, remembered: bool = True) -> None:
+        self.plans, self.difference = tuple(plans), difference
+        named = ", ".join(self.plans[:6]) + (f" and {len(self.plans) - 6} more" if len(self.plans) > 6 else "")
+        since = "changed since you trusted them" if remembered else "were trusted when nobody noted what they are"
+        where = quote(str(project))
+        HarnessError.__init__(
+            self,
+            f"The commands of {named} in {project} {since}, so they are not run.\n{difference}\n"
+            f"`harness-nb trust --show {where}` shows all of it; where it is right, run `harness-nb trust {where}` "
+            "(or h.trust(), or Harness(…, trust=True)).",
+        )
+
+
+class UnconfirmedTrustError(HarnessError):
+    """Commands were to be trusted where nobody could be asked whether they may run."""
+
+    def __init__(self, project: Path) -> None:
+        super().__init__(
+            "Nobody is here who could be asked, so nothing was trusted. Read the commands above, then run "
+            f"`harness-nb trust --yes {quote(str(project))}`."
+        )
+
+
 class NoPlansError(HarnessError):
     """A run was asked for in a project that has no plans."""
 

@@ -12,9 +12,9 @@ from harness_nb.harness.session_verbs import SessionVerbs
 class AsyncHarness(SessionVerbs, ChangeVerbs, QuestionVerbs, ProjectVerbs, RunVerbs):
     """One project, opened; use it as ``async with AsyncHarness(path) as h``.
 
-    ``trust`` lets commands from the project's plans run, from now on. ``credentials`` is where values are looked up,
-    by default the folder that the settings or ``HARNESS_CREDENTIALS_DIR`` name. ``door`` and ``actor`` are who
-    answers, in the journal.
+    ``trust`` lets the commands run that the project's plans hold in this moment, from now on. ``credentials`` is where
+    values are looked up, by default the folder that the settings or ``HARNESS_CREDENTIALS_DIR`` name. ``door`` and
+    ``actor`` are who answers, in the journal.
 
     ``policies`` answer what is asked here: by ``ask()``, by sessions that were started or are waited for here, and in
     runs. A run's own come before them, those of ``config.yaml`` after them. ``attended`` is whether somebody is there

@@ -37,7 +37,9 @@ CLOSING: Final = 10.0
 class Harness(BlockingVerbs, Displayed):
     """One project, opened; the same project opened again in this process is the same harness.
 
-    ``trust`` lets commands from the project's plans run, from now on. ``credentials`` is where values are looked up.
+    ``trust`` lets the commands run that the project's plans hold in this moment, from now on; what is changed or added
+    afterwards, by whomever, waits for ``trust()`` or another ``Harness(…, trust=True)``. ``credentials`` is where
+    values are looked up.
 
     ``policies`` answer what is asked here: by ``ask()``, by sessions that were started or are waited for here, and in
     runs. A run's own come before them, those of ``config.yaml`` after them; given again they replace the earlier ones,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from harness_nb.harness.asynchronous import AsyncHarness
     from harness_nb.harness.handles import AsyncRun, AsyncSession
     from harness_nb.orchestrator.functions import PolicyFunction
+    from harness_nb.protocol.commands import TrustShown
     from harness_nb.protocol.files import Policy
     from harness_nb.protocol.grants import GrantRecord
     from harness_nb.protocol.plans import Plan
@@ -55,8 +56,9 @@ class BlockingVerbs:
         ``"postgres:production"``, several, or names and values. ``resume`` names a session to go on with.
         Without a ``terminal`` a command has pipes, and its output is kept byte for byte.
 
-        Raises: UntrustedProjectError for a plan, UnknownPlanError, UnknownWorkerError, UnsuitableWorkerError,
-        CommandNotFoundError, WorkingFolderNotFoundError, MissingCommandError, NotResumableError, UnusableArgumentError.
+        Raises: UntrustedProjectError, ChangedCommandsError and UnknownPlanError for a plan, UnknownWorkerError,
+        UnsuitableWorkerError, CommandNotFoundError, WorkingFolderNotFoundError, MissingCommandError, NotResumableError,
+        UnusableArgumentError.
         """
         twin: AsyncSession = call(
             self._twin.start_session,
@@ -168,7 +170,7 @@ class BlockingVerbs:
     def assign(self, session_id: str, plan: str, context: str | None = None) -> MessageRecord:
         """Give a session a plan.
 
-        Raises: UnknownPlanError, SessionNotFoundError, UntrustedProjectError.
+        Raises: UnknownPlanError, SessionNotFoundError, UntrustedProjectError, ChangedCommandsError.
         """
         record: MessageRecord = call(self._twin.assign, session_id, plan, context)
         return record
@@ -243,13 +245,17 @@ class BlockingVerbs:
         state: ProjectState = call(self._twin.set_state, insert=insert, **values)
         return state
 
-    def trust(self) -> None:
-        """Let commands from this project's plans run, now and later."""
-        self._twin.trust()
+    def trust(self, *, show: bool = False) -> TrustShown:
+        """Let the commands run that the project's plans hold in this moment, now and later, and return what changed.
+
+        Commands that are changed or added afterwards wait for another yes. With ``show`` nothing is trusted by this:
+        what is returned says what would be.
+        """
+        return self._twin.trust(show=show)
 
     @property
     def trusted(self) -> bool:
-        """Whether commands from this project's plans may run."""
+        """Whether commands from this project's plans may run, as far as they did not change since."""
         return self._twin.trusted
 
     def run(
@@ -274,8 +280,8 @@ class BlockingVerbs:
         whoever is there. One may be a function: it is given each question once, and returns its answer as
         ``question.answer()`` takes it, or None to leave it to the others.
 
-        Raises: UntrustedProjectError, SecondRunError, NoPlansError, UnknownPlanError, UnknownWorkerError,
-        UnusableArgumentError, HolderFailedError.
+        Raises: UntrustedProjectError, ChangedCommandsError, SecondRunError, NoPlansError, UnknownPlanError,
+        UnknownWorkerError, UnusableArgumentError, HolderFailedError.
         """
         twin: AsyncRun = call(
             self._twin.run,

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from harness_nb.errors import HarnessError
+from harness_nb.errors import HarnessError, UntrustedProjectError
 from harness_nb.harness.state import open_project, publish_state
 from harness_nb.orchestrator.judging import Judge
 from harness_nb.orchestrator.progress import PlanProgress
+from harness_nb.orchestrator.untrusted_plans import UNTRUSTED, reason_of
 from harness_nb.orchestrator.verdicts import Verdicts, say
 from harness_nb.sessions.host import GIVE_WAY
 from harness_nb.store.locks import acquire, release
-from harness_nb.store.trust import is_trusted
+from harness_nb.store.trust import is_trusted, mark_of_trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,8 @@ class LoneSessions:
         self._ours: set[str] = set()
         self._carried: set[str] = set()
         self._pauses: dict[str, tuple[float, float]] = {}
+        self._untrusted: dict[str, object] = {}
+        """What was trusted when a session could not be judged for that."""
 
     def claim(self, session_id: str) -> None:
         """Keep a session that is just being started for this process, as long as this lives."""
@@ -81,7 +84,9 @@ class LoneSessions:
                     self._done(name)  # a later try at the same plan counts
             if not self._due or not is_trusted(self._store.layout.root):
                 return []
-            waiting = self._due - self._carried - self._of_run()
+            mark = mark_of_trust(self._store.layout.root)
+            held = {name for name, before in self._untrusted.items() if before == mark}
+            waiting = self._due - self._carried - self._of_run() - held
         except (HarnessError, OSError):  # the journal is busy, say, or the project was deleted
             return []
         due = [name for name in waiting if self._pauses.get(name, (0.0, now))[1] <= now]
@@ -122,6 +127,7 @@ class LoneSessions:
     def _done(self, session_id: str) -> None:
         self._due.discard(session_id)
         self._pauses.pop(session_id, None)
+        self._untrusted.pop(session_id, None)
         if session_id not in self._carried:
             self._let_go(session_id)
 
@@ -134,6 +140,9 @@ class LoneSessions:
         try:
             await self._judge(session_id)
             self._due.discard(session_id)
+        except UntrustedProjectError as error:  # it may wait for a person for days
+            self._untrusted[session_id] = mark_of_trust(self._store.layout.root)
+            await anyio.to_thread.run_sync(self._say_untrusted, session_id, error)
         except (HarnessError, OSError) as error:  # a busy journal, settings that are just being edited: it may pass
             pause = min(2 * self._pauses.get(session_id, (LOOK_AGAIN / 2, 0.0))[0], LONGEST_PAUSE)
             self._pauses[session_id] = (pause, anyio.current_time() + pause)
@@ -190,6 +199,10 @@ class LoneSessions:
 
         await anyio.to_thread.run_sync(fail)
         await self._host.announce()
+
+    def _say_untrusted(self, session_id: str, error: UntrustedProjectError) -> None:
+        plan_id = self._store.sessions.get(session_id).plan_id
+        say(self._store, UNTRUSTED, reason_of(error), None, plan_id)
 
     def _publish(self) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +17,7 @@ from harness_nb.harness.lone_notices import LoneNotices
 from harness_nb.harness.lone_sessions import LoneSessions
 from harness_nb.harness.patience import only
 from harness_nb.harness.recovery import last_look
+from harness_nb.harness.state import what_is_to_trust
 from harness_nb.orchestrator import Desk
 from harness_nb.orchestrator.answering import OVERDUE, PolicyAnswers
 from harness_nb.orchestrator.notifying import Notifier
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from harness_nb.harness.asynchronous import AsyncHarness
     from harness_nb.harness.handles import AsyncRun
     from harness_nb.orchestrator.functions import PolicyFunction
+    from harness_nb.protocol.commands import TrustShown
     from harness_nb.protocol.files import Policy
     from harness_nb.sessions.changes import Changes
 
@@ -150,13 +153,21 @@ class Opened:
         self._host.changes.happened()
         return result
 
-    def trust(self) -> None:
-        """Let commands from this project's plans run, now and later."""
-        trust_project(self.store, actor=self.actor, door=self.door)
+    def trust(self, *, show: bool = False) -> TrustShown:
+        """Let the commands run that the project's plans hold in this moment, now and later, and return what changed.
+
+        Commands that are changed or added afterwards wait for another yes. With ``show`` nothing is trusted by this:
+        what is returned says what would be.
+        """
+        shown = what_is_to_trust(self.store, self.desk.broker.redact)
+        if show:
+            return shown
+        trust_project(self.store, shown.plans, actor=self.actor, door=self.door)
+        return replace(shown, trusted=True)
 
     @property
     def trusted(self) -> bool:
-        """Whether commands from this project's plans may run."""
+        """Whether commands from this project's plans may run, as far as they did not change since."""
         return is_trusted(self.root)
 
     @property

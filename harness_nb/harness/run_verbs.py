@@ -14,9 +14,11 @@ from harness_nb.harness.handles import AsyncRun
 from harness_nb.harness.leading import Leading
 from harness_nb.harness.opened import Opened
 from harness_nb.harness.runs import enlist_run, is_begun, join_run, options_of, prepare_run
-from harness_nb.harness.state import open_project
+from harness_nb.harness.state import open_project, read_state
+from harness_nb.protocol.commands import commands_of
 from harness_nb.store import require_workplace
 from harness_nb.store.settings import unknown_settings
+from harness_nb.store.trust import read_trust, require_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,8 +56,8 @@ class RunVerbs(Opened):
         plans again that are complete. ``policies`` answer before those of the harness and of ``config.yaml``; those
         without ``after`` leave it to whoever is there.
 
-        Raises: UntrustedProjectError, SecondRunError, NoPlansError, UnknownPlanError, UnknownWorkerError,
-        UnusableArgumentError, HolderFailedError.
+        Raises: UntrustedProjectError, ChangedCommandsError, SecondRunError, NoPlansError, UnknownPlanError,
+        UnknownWorkerError, UnusableArgumentError, HolderFailedError.
         """
         self.require_open()
         functions = (*functions_of(policies), *self.answering.functions.functions)
@@ -69,6 +71,8 @@ class RunVerbs(Opened):
         await anyio.to_thread.run_sync(require_workplace, self.store)
         await anyio.to_thread.run_sync(self._require_trust, options)
         joined = None if functions else await self._join(options)
+        if joined is None:
+            await anyio.to_thread.run_sync(self._require_trusted_commands, options)
         run = joined or await (self._detach(options) if detached else self._lead(options, functions))
         for text in await anyio.to_thread.run_sync(unknown_settings, self.store.layout):
             warnings.warn(text, errors.UnknownSettingWarning, stacklevel=2)
@@ -141,3 +145,21 @@ class RunVerbs(Opened):
         if not open_project(self.store).plans:
             raise errors.NoPlansError(self.root)
         raise errors.UntrustedProjectError(self.root)
+
+    def _require_trusted_commands(self, options: RunOptions) -> None:
+        """Make sure that whoever begins a run, or goes on with one, has trusted what its plans execute now.
+
+        Each is looked at again in the moment that it starts.
+        """
+        if options.inline_plans:
+            return
+        project, trust = open_project(self.store), read_trust(self.root)
+        changed = [one for one in project.plans if trust is None or not trust.covers(commands_of(one))]
+        if not changed:
+            return
+        named = {plan.id for name in options.plans or () if (plan := project.plan(name))}
+        done = {one.id for one in read_state(self.store, project).plans if one.state == "complete"}
+        due = [one for one in changed if options.plans is None or one.id in named]
+        require_trusted(
+            self.root, [commands_of(one) for one in due if options.again or one.id not in done], self.desk.broker.redact
+        )

@@ -14,9 +14,11 @@ from harness_nb.harness.opened import Opened
 from harness_nb.harness.state import open_project, publish_state
 from harness_nb.orchestrator.attempts import task_message
 from harness_nb.orchestrator.restore import choose_worker, earlier_attempts, words_along
+from harness_nb.protocol.commands import commands_of
 from harness_nb.protocol.records import SessionRecord
 from harness_nb.sessions import Assignment, Output, driver_named, read_output
 from harness_nb.store import require_workplace
+from harness_nb.store.trust import require_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,9 +56,9 @@ class SessionVerbs(Opened):
         ``resume`` names a session to go on with. Without a ``terminal`` a command has pipes, and its output is kept
         byte for byte.
 
-        Raises: UntrustedProjectError for a plan, UnknownPlanError, UnknownWorkerError, UnsuitableWorkerError,
-        CommandNotFoundError, WorkingFolderNotFoundError, MissingCommandError, NotResumableError, UnusableArgumentError,
-        CredentialsNotFoundError, CredentialsDeniedError.
+        Raises: UntrustedProjectError, ChangedCommandsError and UnknownPlanError for a plan, UnknownWorkerError,
+        UnsuitableWorkerError, CommandNotFoundError, WorkingFolderNotFoundError, MissingCommandError, NotResumableError,
+        UnusableArgumentError, CredentialsNotFoundError, CredentialsDeniedError.
         """
         self.answering.notice()
         words, given = command_of(command), params_of(params)
@@ -114,7 +116,7 @@ class SessionVerbs(Opened):
     async def assign(self, session_id: str, plan: str, context: str | None = None) -> MessageRecord:
         """Give a session a plan.
 
-        Raises: UnknownPlanError, SessionNotFoundError, UntrustedProjectError.
+        Raises: UnknownPlanError, SessionNotFoundError, UntrustedProjectError, ChangedCommandsError.
         """
 
         def assign() -> MessageRecord:
@@ -137,6 +139,7 @@ class SessionVerbs(Opened):
         plan = project.plan(name)
         if plan is None:
             raise errors.UnknownPlanError(name, [one.id for one in project.plans])
+        require_trusted(self.root, [commands_of(plan)], self.desk.broker.redact)
         return project, plan
 
     def _worker_for(self, plan: Plan | None, worker: str | None, command: Sequence[str] | None) -> str:

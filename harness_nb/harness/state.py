@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness_nb.errors import UnknownWorkerError
+from harness_nb.errors import UnknownWorkerError, UnreadableFileError
 from harness_nb.orchestrator.progress import PlanProgress, Publisher, dependency_graph
 from harness_nb.orchestrator.restore import choose_worker
 from harness_nb.plans import load_project, write_roadmap
+from harness_nb.protocol.commands import TrustShown, commands_of, differences
 from harness_nb.protocol.state import PhaseState, PlanInfo, ProjectState
 from harness_nb.store.locks import is_held, note_of
+from harness_nb.store.trust import read_trust
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness_nb.plans import Project
     from harness_nb.protocol.plans import Plan
     from harness_nb.protocol.records import SessionRecord
@@ -24,6 +28,19 @@ def open_project(store: Store) -> Project:
     """Read the project's documents as its settings say."""
     config = store.config()
     return load_project(store.layout.root, config.spec_dir, config.phase_order)
+
+
+def what_is_to_trust(store: Store, redact: Callable[[str], str] = str) -> TrustShown:
+    """Return what the project's plans execute now, and how that differs from what is trusted.
+
+    Where its settings cannot be read, nobody knows its plans, and nothing of them is there to be trusted.
+    """
+    root = store.layout.root
+    try:
+        plans = tuple(commands_of(plan) for plan in open_project(store).plans)
+    except UnreadableFileError:
+        plans = ()
+    return TrustShown(root, plans, differences(read_trust(root), plans, redact), trusted=False)
 
 
 def read_state(store: Store, project: Project | None = None) -> ProjectState:

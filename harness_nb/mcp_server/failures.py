@@ -30,6 +30,8 @@ IN_TOOLS = (
      "harness_list_sessions tells whether it lives; if it does, try again later"),
     (re.compile(r"\bOpen the project again: Harness\(.*\)\.$"), "Start this server again."),
     (re.compile(r"\bThis harness is not open\. Use .*$"), "This server is about to end. Connect again."),
+    (re.compile(r" \(or h\.trust\(\), or Harness\(…, trust=True\)\)"), ""),
+    (re.compile(r"\bwhere it is right, run `"), "only the user can say yes to it, with `"),
     (re.compile(r" \(or pass --trust, or Harness\(…, trust=True\)\)"), ""),
     (re.compile(r", or pass plans=\[Plan\(…\)\]"), ""),
     (re.compile(r"\banother working_dir\b"), "another workingDir"),

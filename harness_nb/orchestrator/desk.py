@@ -19,10 +19,11 @@ from harness_nb.errors import (
 from harness_nb.orchestrator import answers
 from harness_nb.orchestrator.broker import Broker, plain_values
 from harness_nb.plans import load_project
+from harness_nb.protocol.commands import commands_of
 from harness_nb.protocol.messages import UNASKED, OrchestratorMessage, parse_orchestrator_message, require_known_keys
 from harness_nb.sessions.masking import with_texts
 from harness_nb.store.messages import already_answered
-from harness_nb.store.trust import is_trusted
+from harness_nb.store.trust import is_trusted, require_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +63,8 @@ class Desk:
 
         Raises: UnknownMessageTypeError, InvalidMessageError, MessageNotFoundError, WrongAnswerTypeError,
         UnknownOptionError, AlreadyAnsweredError, QuestionExpiredError, SessionEndedError, CredentialsNotFoundError,
-        CredentialsDeniedError, PersonWantedError, UnknownPlanError, UntrustedProjectError, ShimFailedError.
+        CredentialsDeniedError, PersonWantedError, UnknownPlanError, UntrustedProjectError, ChangedCommandsError,
+        ShimFailedError.
         """
         message = self._parsed(message_type, session_id, payload, in_response_to)
         require_known_keys(message)
@@ -108,8 +110,10 @@ class Desk:
         project = load_project(root, config.spec_dir, config.phase_order)
         if project.plans and not is_trusted(root):
             raise UntrustedProjectError(root)
-        if project.plan(task.plan) is None:
+        plan = project.plan(task.plan)
+        if plan is None:
             raise UnknownPlanError(task.plan, [one.id for one in project.plans])
+        require_trusted(root, [commands_of(plan)], self.broker.redact)
 
     def _addressed(self, message: OrchestratorMessage) -> OrchestratorMessage:
         """Return an unasked message as the answer that it is where the worker waits for just that."""

@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 
 from harness_nb.orchestrator.asking import ask
+from harness_nb.orchestrator.trusted_commands import TrustedCommands
 from harness_nb.plans.paths import read_paths
 from harness_nb.plans.summary import CheckLine, summary_target, withdraw_verified, write_summary
 from harness_nb.protocol.report import CheckResult, Report
@@ -49,22 +50,30 @@ class Judge:
         self._project = project
         self._run_id = run_id
         self._on_ask = on_ask
+        self._trusted = TrustedCommands(project, desk.broker.redact)
         self._settled: set[str] = set()
         self._committing = anyio.Lock()  # git locks its index: of two plans that end together one would fail
 
     async def plan(self, plan: Plan) -> Report:
-        """Run what judges a plan; where that is nothing, ask a person once."""
+        """Run what judges a plan; where that is nothing, ask a person once.
+
+        Raises: ChangedCommandsError, UntrustedProjectError.
+        """
         from harness_nb.verification import judge_manifest
 
+        plan = await anyio.to_thread.run_sync(self._trusted.to_judge, plan)
         manifest = judge_manifest(plan)
         if not manifest.must_pass:
             return await self._ask_for_all(plan, await self._engine(plan).verify(manifest, plan.id))
         return await self._engine(plan).verify(manifest, plan.id)
 
     async def phase(self, number: str, plans: Iterable[Plan]) -> Report:
-        """Run the checks of a phase's plans together, once all of them are complete."""
+        """Run the checks of a phase's plans together, once all of them are complete.
+
+        Raises: ChangedCommandsError, UntrustedProjectError.
+        """
         reports = []
-        for plan in plans:
+        for plan in [await anyio.to_thread.run_sync(self._trusted.to_judge, one) for one in plans]:
             manifest = self.phase_manifest(plan)
             if manifest.must_pass:
                 reports.append(await self._engine(plan).verify(manifest, plan.id))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 class PlanProgress:
     """One plan on its way.
 
+    ``untrusted`` is whether it is refused because its commands are not trusted, which may pass while the run goes on.
     ``retry_at`` is a moment of the event loop's clock; ``pause`` is what was left of a delay in seconds when the run
     was taken up.
     """
@@ -35,6 +36,7 @@ class PlanProgress:
     reason: str | None = None
     worker: str | None = None
     refusal: str | None = None
+    untrusted: bool = False
     attempts: list[SessionRecord] = field(default_factory=list)
     report: Report | None = None
     verified: bool | None = None

@@ -33,6 +33,7 @@ from harness_nb.orchestrator.policies import Prospect, prospect, rules_of_run
 from harness_nb.orchestrator.restore import await_launches, restore, retry_context, retry_delay, was_aborted
 from harness_nb.orchestrator.scheduler import Decision, Limits, decide
 from harness_nb.orchestrator.showing import Showing
+from harness_nb.orchestrator.untrusted_plans import UntrustedPlans
 from harness_nb.orchestrator.verdicts import Verdicts, say
 from harness_nb.protocol.outcome import RunReport
 from harness_nb.sessions import Assignment, result_of
@@ -74,6 +75,7 @@ class Runner:
         self.stopping = record.stopping
         self.functions = FunctionPolicies(functions)
         self.plans: dict[str, PlanProgress] = {}
+        self._untrusted = UntrustedPlans(self.store, project, desk.broker.redact, record.id)
         self._judge = Judge(host, desk, project, record.id)
         required = self.config.verification_required
         self._phases = PhaseChecks(self.store, project, self._judge, record.id, required=required)
@@ -143,6 +145,7 @@ class Runner:
         while True:
             changed = self.host.changes.next
             now = await self.host.insist("the run", lambda: self.store.runs.get(self.record.id))
+            self._look_at_trust()
             if now.generation != self.record.generation:
                 raise RunTakenOverError(now.id)
             news, self.record = now.options != self.record.options, now
@@ -305,8 +308,21 @@ class Runner:
             progress.attempts.remove(session)
             progress.state = "waiting"
             return
+        if not await self._untrusted.may_start(progress):
+            progress.attempts.remove(session)
+            return
         await self._start(progress, session)
         await self._see_through(progress)
+
+    def _look_at_trust(self) -> None:
+        """Go on with the plans that were held for their commands, where something else is trusted since."""
+        for progress in self._untrusted.released(self.plans.values()):
+            last = progress.attempts[-1] if progress.attempts else None
+            if last is not None and last.state == "completed" and last.verdict is None:
+                assert self._tasks is not None
+                progress.state = "running"  # its work is done, and only to be judged
+                self._tasks.start_soon(self._carry, progress, self._see_through)
+            self._move()
 
     async def _start(self, progress: PlanProgress, session: SessionRecord) -> None:
         plan, context = progress.plan, progress.context
@@ -346,7 +362,9 @@ class Runner:
         progress.state = "verifying"
         self._move()
         with self._until_stop() as scope:
-            progress.report = await self._judge.plan(progress.plan)
+            progress.report = await self._untrusted.unless(progress, self._judge.plan)
+        if progress.untrusted:
+            return
         if scope.cancelled_caught or progress.report is None:
             progress.state, progress.reason = "aborted", "the run was stopped before this was verified"
         elif progress.report.passed:

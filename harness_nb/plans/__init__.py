@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness_nb.plans.graph import PlanGraph, build_graph
 from harness_nb.plans.paths import conflicts
-from harness_nb.plans.project import Project, load_project
+from harness_nb.plans.project import Project, load_project, read_again
 from harness_nb.plans.roadmap import Roadmap, write_roadmap
 from harness_nb.plans.summary import CheckLine, summary_target, write_summary
 
@@ -16,6 +16,7 @@ __all__ = [
     "build_graph",
     "conflicts",
     "load_project",
+    "read_again",
     "summary_target",
     "write_roadmap",
     "write_summary",

@@ -10,9 +10,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness_nb.plans.discovery import Spec, find_plans, ids_with_summary, relative
+from harness_nb.plans.discovery import PlanFile, Spec, find_plans, ids_with_summary, relative
 from harness_nb.plans.graph import PhaseOrderSetting, PlanGraph, build_graph
-from harness_nb.plans.names import normal_id, phase_order, plan_order, read_folder
+from harness_nb.plans.names import normal_id, phase_order, plan_order, read_folder, read_name
 from harness_nb.plans.plan_file import read_plan
 from harness_nb.plans.roadmap import Roadmap, read_roadmap
 from harness_nb.plans.summary import audit_status, find_summary, is_verified_summary, phase_verification
@@ -95,6 +95,18 @@ def load_project(root: Path | str, spec_dir: str | None = None, phase_order: Pha
         problems=_all_problems(found.problems, roadmap, plans, graph),
         _by_id={plan.id: plan for plan in reversed(plans)},
     )
+
+
+def read_again(project: Project, plan: Plan) -> Plan:
+    """Return what a plan's file says now; where it is gone, or is another plan's now, the plan as it is known."""
+    if project.spec is None or plan.path is None:
+        return plan
+    path = project.root / plan.path
+    name = read_name(path.name)
+    if name is None or not path.is_file():
+        return plan
+    written = read_plan(project.root, project.spec, PlanFile(path, name, path.parent if plan.phase_slug else None))
+    return written.model_copy(update={"summary_path": plan.summary_path}) if written.id == plan.id else plan
 
 
 def _sorted(plans: list[Plan]) -> list[Plan]:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from harness_nb.errors import HarnessError, NotResumableError, ShimFailedError, UnreadableFileError
+from harness_nb.protocol.commands import commands_of
 from harness_nb.protocol.files import Config
 from harness_nb.sessions.drivers import DRIVERS, Assignment, driver_named
 from harness_nb.sessions.findings import say_found
@@ -24,6 +25,7 @@ from harness_nb.store.atomic import read_json, read_model, write_model
 from harness_nb.store.patience import patiently
 from harness_nb.store.tokens import make_token
 from harness_nb.store.troubles import sentence_of
+from harness_nb.store.trust import require_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -243,7 +245,9 @@ def _forget_life_before(store: Store, session_id: str) -> None:
 
 def _order_to_resume(store: Store, session: SessionRecord) -> Launch:
     folder = store.layout.session(session.id)
-    what = driver_named(session.worker).resume(read_model(folder.assignment, Assignment))
+    assignment = read_model(folder.assignment, Assignment)
+    _require_trusted(store, session, assignment)
+    what = driver_named(session.worker).resume(assignment)
     if what is None:
         raise NotResumableError(session.id, session.worker)
     make_token(folder.token)
@@ -251,6 +255,17 @@ def _order_to_resume(store: Store, session: SessionRecord) -> Launch:
     return Launch(
         what.argv, cwd, what.env, limit=output_limit(store), terminal=what.terminal, life=session.lives
     )  # fmt: skip
+
+
+def _require_trusted(store: Store, session: SessionRecord, assignment: Assignment) -> None:
+    """Make sure that what a session goes on with is trusted: it comes from a file that others can write.
+
+    A plan that a run was given in Python is its caller's own word; the journal says so, and not that file.
+    """
+    if session.run_id is not None and store.runs.get(session.run_id).options.inline_plans:
+        return
+    if assignment.plan is not None:
+        require_trusted(store.layout.root, [commands_of(assignment.plan)])
 
 
 def can_be_resumed(store: Store, session: SessionRecord) -> bool:

@@ -9,6 +9,7 @@ import yaml
 
 from harness_nb import Harness, Plan, RunBlock, Task
 from harness_nb.store.locks import is_held
+from tests.trusting import trust_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,7 @@ def write_plan(root: Path, plan_id: str, code: str | None = "true", *, body: str
     file.write_text(
         f"---\n{head}---\n\n<objective>\nThe plan {plan_id}\n</objective>\n\n<tasks>\n{task}\n{body}</tasks>\n"
     )
+    trust_again(root)
     return file
 
 
