@@ -100,6 +100,15 @@ class CredentialProvider:
         self._gather(request, folder, gathered)
         return self._result(request, folder, gathered)
 
+    def one_by_one(self) -> list[CredentialProvider]:
+        """Return a provider for each source, for whoever must know every value that any of them may have given."""
+        if type(self) is not CredentialProvider:
+            return [self]
+        return [
+            CredentialProvider(self.directory, environ=self._environ, services=self.services, sources=(one,))
+            for one in self._sources
+        ]
+
     def entries(self) -> list[CredentialEntry]:
         """Return what is there and in which source, in a fixed order and without any value.
 

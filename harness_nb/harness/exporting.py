@@ -158,7 +158,8 @@ class Export:
         """Return where values may have come from: who exports need not look them up where the run did."""
         runs = self._store.runs.select() if self._run is None else [self._run]
         folders = {one.options.credentials_dir for one in runs if one.options.credentials_dir is not None}
-        return [self._desk.broker.provider, *(CredentialProvider(folder) for folder in sorted(folders))]
+        providers = [self._desk.broker.provider, *(CredentialProvider(folder) for folder in sorted(folders))]
+        return [one for provider in providers for one in provider.one_by_one()]
 
     def _without_values(self, text: str) -> str:
         return self._secrets.redact(text)

@@ -56,7 +56,7 @@ STATE_WORDS = {
     "stopped": ("failed", "✕", "stopped"),
     "idle": ("waiting", "○", "not running"),
 }
-OWN_NEWS = ("retry", "policy_failed", "commit_failed", "notify_failed", "credentials_warning", "file_rejected")
+OWN_NEWS = ("retry", "policy_failed", "commit_failed", "notify_failed", "file_rejected")
 
 
 class BoardScene:

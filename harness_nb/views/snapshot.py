@@ -35,13 +35,11 @@ GROUPS: dict[Group, str] = {
 QUIET = ("…", quiet.WORD)
 """Sign and word of what is at work and silent for long."""
 
-LOSSES = ("file_rejected", "output_lost", "output_dropped", "processes_escaped")
-"""The kinds of events that say that something of a worker did not arrive: told at the board, too."""
+LOSSES = ("file_rejected", "output_lost", "output_dropped", "processes_escaped", "credentials_warning")
+"""The kinds of events that say that something of a worker did not arrive, or that others can read what it is given:
+told at the board, too."""
 
-NEWS = (
-    "answered", "retry", "phase_checked", "policy_failed", "commit_failed", "reminder", "notify_failed",
-    "credentials_warning", *LOSSES,
-)  # fmt: skip
+NEWS = ("answered", "retry", "phase_checked", "policy_failed", "commit_failed", "reminder", "notify_failed", *LOSSES)
 """The kinds of events that a person watching wants to be told."""
 
 
@@ -200,8 +198,6 @@ def news_text(event: EventRecord, asker: str, *, worker: str | None = None) -> s
             return f"{asker} could not be answered by policy: {data.get('reason')}"
         case "commit_failed":
             return f"{event.plan_id} was not committed: {data.get('reason')}"
-        case "credentials_warning":
-            return f"! credentials for {asker}: {data.get('reason')}"
         case "notify_failed":
             return f"! nobody was told at {data.get('address')} of notify: {data.get('reason')}"
         case _ if event.kind in LOSSES:
@@ -215,6 +211,8 @@ def _loss_text(event: EventRecord, worker: str) -> str:
     match event.kind:
         case "file_rejected":
             return f"! {worker} wrote a file that was set aside as {data.get('file')}: {data.get('reason')}"
+        case "credentials_warning":
+            return f"! credentials for {worker}: {data.get('reason')}"
         case "output_lost":
             return f"! not all output of {worker} is kept: {data.get('error')}"
         case "output_dropped":
