@@ -142,7 +142,10 @@ def _within(patience: float, work: Callable[[], Found]) -> Found | None:
                     outcome.set_result(found)
                 _overdue.clear()
 
-    Thread(target=in_turn, name="harness-nb-keyring", daemon=True).start()
+    try:
+        Thread(target=in_turn, name="harness-nb-keyring", daemon=True).start()
+    except RuntimeError:  # this process has as many threads as it may, or is just ending
+        return None
     try:
         return outcome.result(patience)
     except TimeoutError:

@@ -174,7 +174,7 @@ class CredentialProvider:
             source=", ".join(sources) or None,
             missing=missing,
             origins=gathered.origins,
-            warnings=(*gathered.warnings, *(gathered.problems if found else ())),
+            warnings=tuple(gathered.warnings),
         )
         if found:
             return result

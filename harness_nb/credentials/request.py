@@ -65,7 +65,7 @@ def request_for(
 
 def stems_of(name: str, service: Service) -> tuple[tuple[str, ...], ...]:
     """Return the words that name a service's files, in their order."""
-    return tuple(filter(None, map(words_of, service.stems))) or (words_of(name),)
+    return tuple(filter(None, map(words_of, service.stems))) or tuple(filter(None, (words_of(name),)))
 
 
 @dataclass

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pydantic import SecretStr
@@ -87,16 +86,14 @@ class Environment:
         return [(service, None, name) for service, name in every if self.environ.get(name)]
 
 
-def registered_names() -> list[str]:
-    """Return the names under which installed packages offer sources of their own."""
-    return sorted({point.name for point in entry_points(group=SOURCE_GROUP)} - set(SOURCES))
-
-
 def registered_source(name: str) -> Source | Found:
     """Return the source that an installed package registers under a name, or what is wrong with it."""
-    points = {point.value: point for point in entry_points(group=SOURCE_GROUP, name=name)}
+    from importlib.metadata import entry_points
+
+    registered = entry_points(group=SOURCE_GROUP)
+    points = {point.value: point for point in registered.select(name=name)}
     if not points:
-        known = ", ".join((*SOURCES, *registered_names()))
+        known = ", ".join((*SOURCES, *sorted(registered.names - set(SOURCES))))
         problem = f"No source of credentials is called {name!r}; there are {known}."
         remedy = f"Install the package that offers {name!r}, or correct the list of sources."
         return Found(problem=problem, remedy=remedy, ends=True)
@@ -106,7 +103,9 @@ def registered_source(name: str) -> Source | Found:
         return Found(problem=problem, remedy="Remove one of them.", ends=True)
     try:
         source = next(iter(points.values())).load()()
-    except Exception as error:  # it is somebody else's code, and what it says may hold a value
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # it is somebody else's code, and what it says may hold a value
         return _failed(name, "could not be loaded", error)
     if not callable(getattr(source, "find", None)):
         return Found(problem=f"The source of credentials {name!r} has no find().", remedy=_mend(name), ends=True)
@@ -119,7 +118,9 @@ def ask(source: Source, name: str, service: str, variables: Sequence[str], conte
     try:
         answer: Any = source.find(service, tuple(variables), context)
         values = _texts(answer, variables)
-    except Exception as error:  # whatever it says may hold a value
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # it is somebody else's code, and what it says may hold a value
         return _failed(name, "failed", error)
     if values is None:
         problem = f"The source of credentials {name!r} answered with something else than texts by their names."
@@ -158,7 +159,9 @@ def entries_of(source: Source, name: str) -> list[CredentialEntry]:
         return [CredentialEntry(source=name, note="it does not list what it has")]
     try:
         found = [(str(service), context, str(variable)) for service, context, variable in list_them()]
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         return [CredentialEntry(source=name, note=f"it could not be listed ({type(error).__name__})")]
     named = [
         (service.casefold(), context_name(words_of(str(context or ""))), variable)
@@ -168,7 +171,7 @@ def entries_of(source: Source, name: str) -> list[CredentialEntry]:
     return [CredentialEntry(service=one, context=two, variable=three, source=name) for one, two, three in named]
 
 
-def _failed(name: str, what: str, error: Exception) -> Found:
+def _failed(name: str, what: str, error: BaseException) -> Found:
     problem = f"The source of credentials {name!r} {what} ({type(error).__name__})."
     return Found(problem=problem, remedy=_mend(name), ends=True)
 

@@ -217,7 +217,7 @@ class Config(WireModel):
     @classmethod
     def _have_names(cls, given: dict[str, Service]) -> dict[str, Service]:
         for name in given:
-            if not re.fullmatch(r"\w[\w .-]{0,99}", name):
+            if not re.fullmatch(r"[\w .-]{1,100}", name) or not re.search(r"[^\W_]", name):
                 raise ValueError(f"{name[:100]!r} is no name of a service: use letters, digits, '-', '_' and '.'")
         return given
 

@@ -160,7 +160,7 @@ def _without_effect(node: Any) -> Iterator[tuple[int, str]]:
     grants = _value_of(node, "grants")
     for rule in grants.value if _is_list(grants) else ():
         yield from _unknown_keys(rule, GrantRule, "key of a grant")
-    yield from _unknown_sources(_value_of(node, "credentialSources"))
+    yield from _unknown_sources(_value_of(node, "credentialSources") or _value_of(node, "credential_sources"))
     for _, service in _pairs(_value_of(node, "services")):
         yield from _unknown_keys(service, Service, "key of a service")
     addresses = _value_of(node, "notify")

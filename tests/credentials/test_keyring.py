@@ -172,7 +172,7 @@ def test_where_there_is_no_keyring_at_all_the_next_source_supplies(
     (tmp_path / "postgres.env").write_text("PGPASSWORD=file\n")
     (tmp_path / "postgres.env").chmod(0o600)
     result = provider(tmp_path, "keyring", "files").lookup("postgres", ["PGPASSWORD"])
-    assert (result.reveal(), result.warnings) == ({"PGPASSWORD": "file"}, (problem,))
+    assert (result.reveal(), result.warnings) == ({"PGPASSWORD": "file"}, ())
 
 
 def test_a_keyring_that_is_named_and_is_not_there_is_a_sentence(

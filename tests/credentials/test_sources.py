@@ -196,6 +196,10 @@ def leaks(*_: Any) -> Any:
     raise LeakyError(f"403 for token {SECRET}")
 
 
+def exits(*_: Any) -> Any:
+    raise SystemExit(SECRET)
+
+
 @pytest.mark.row(2)
 @pytest.mark.parametrize(
     ("answer", "said"),
@@ -205,12 +209,13 @@ def leaks(*_: Any) -> Any:
             lambda *_: SECRET,
             "The source of credentials 'vault' answered with something else than texts by their names.",
         ),
+        (exits, "The source of credentials 'vault' failed (SystemExit)."),
         (lambda *_: {"REDIS_URL": [SECRET]}, "answered with something else"),
         (lambda *_: {SECRET: 1}, "answered with something else"),
         (lambda *_: {"REDIS_URL": f"{SECRET}\0"}, "answered with something else"),
         (lambda *_: {"REDIS_URL": f"{SECRET}\ud800"}, "answered with something else"),
     ],
-    ids=["raises", "text", "list", "number", "nul", "surrogate"],
+    ids=["raises", "text", "exits", "list", "number", "nul", "surrogate"],
 )
 def test_whatever_an_own_source_does_is_one_sentence_without_a_value(
     answer: Any, said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
@@ -350,6 +355,12 @@ def test_each_row_is_what_a_lookup_takes(tmp_path: Path) -> None:
     files = CredentialProvider(tmp_path, environ={})
     [first] = [one for one in files.entries() if one.note is None]
     assert first.source == files.lookup("postgres", ["PGPASSWORD"]).source
+
+
+def test_a_service_whose_name_has_no_word_has_no_files(tmp_path: Path) -> None:
+    put(tmp_path / "redis.env", "REDIS_URL=x\n")
+    provider = CredentialProvider(tmp_path, environ={}, services={"_": Service(variables=("X",))})
+    assert [one.service for one in provider.entries()] == ["redis"]
 
 
 def test_sources_that_cannot_be_listed_say_so(tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def test_an_address_is_in_no_picture_of_the_settings(store: Store) -> None:
         ("credentialSources:\n  - files\n  - [keyring]\n", 3, "credentialSources.1: input should be a valid string"),
         ("credentialSources: [files, keyring, files]\n", 1, "'files' is there twice"),
         ("services:\n  a/b: {}\n", 1, "services: value error, 'a/b' is no name of a service"),
+        ("services:\n  _: {}\n", 1, "services: value error, '_' is no name of a service"),
         ("services:\n  acme: [ACME_TOKEN]\n", 2, "services.acme: input should be"),
         ("services:\n  acme:\n    stems: [acme]\n    variables: ACME_TOKEN\n", 4, "services.acme.variables: input"),
         (f"services:\n  acme:\n    variables:\n      - ACME_TOKEN={TOKEN}\n", 4,
