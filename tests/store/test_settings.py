@@ -47,7 +47,9 @@ def test_the_default_settings_and_every_example_in_them_can_be_used(store: Store
     assert read_config(store.layout) == Config(version=1)
     assert unknown_settings(store.layout) == []
     shown = re.sub(r"^(policies|grants|notify|services): (\[\]|\{\})$", "", DEFAULT, flags=re.MULTILINE)
-    write(store, re.sub(r"^# ?((?:policies|grants|notify|services):$|  (?:- |acme:).*)", r"\1", shown, flags=re.MULTILINE))
+    write(
+        store, re.sub(r"^# ?((?:policies|grants|notify|services):$|  (?:- |acme:).*)", r"\1", shown, flags=re.MULTILINE)
+    )
     config = read_config(store.layout)
     assert unknown_settings(store.layout) == []
     assert len(config.policies) == 5
