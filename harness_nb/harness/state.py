@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from harness_nb.errors import UnknownWorkerError, UnreadableFileError
 from harness_nb.orchestrator.progress import PlanProgress, Publisher, dependency_graph
 from harness_nb.orchestrator.restore import choose_worker
+from harness_nb.orchestrator.untrusted_plans import CHANGED_REASON
 from harness_nb.plans import load_project, write_roadmap
 from harness_nb.protocol.commands import TrustShown, commands_of, differences
 from harness_nb.protocol.state import PhaseState, PlanInfo, ProjectState
@@ -122,7 +123,7 @@ def roadmap_without_frontmatter(store: Store) -> str | None:
 
 
 def _held(project: Project, worker: str | None) -> dict[str, str]:
-    """Return why plans cannot start: what is wrong in a document, else that this worker cannot do them."""
+    """Return why plans cannot start: a document is wrong, their commands changed, or this worker cannot do them."""
     refused = {}
     for plan in project.plans:
         try:
@@ -131,7 +132,15 @@ def _held(project: Project, worker: str | None) -> dict[str, str]:
             refusal = str(error)
         if refusal is not None:
             refused[plan.id] = refusal
-    return refused | project.held
+    return refused | _untrusted(project) | project.held
+
+
+def _untrusted(project: Project) -> dict[str, str]:
+    """Return why plans of a trusted project cannot start that execute something else by now."""
+    trust = read_trust(project.root)
+    if trust is None or project.spec is None:  # not trusted at all is another matter, and plans from Python are anyway
+        return {}
+    return {plan.id: CHANGED_REASON for plan in project.plans if not trust.covers(commands_of(plan))}
 
 
 def _plan_info(project: Project, plan: Plan, attempt: SessionRecord | None, held: dict[str, str]) -> PlanInfo:

@@ -26,6 +26,7 @@ from harness_nb.notebook.pictures import (
     trouble_cards,
 )
 from harness_nb.notebook.project_report import ProjectReport
+from harness_nb.notebook.untrusted import UntrustedCard
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.shown import clock, one_line
 from harness_nb.sessions import Quiet
@@ -76,6 +77,7 @@ class BoardScene:
         self._layout, self._drawn = layout(run.project), run.project.plans
         self._observer = Observer(store, run, harness.answering.prospect_of)
         self._quiet = Quiet(store)
+        self._untrusted = UntrustedCard(store, harness.desk.redact)
         self._looking = threading.Lock()
         self._news: list[EventRecord] = []
         self._titles: dict[str, str] = {}
@@ -134,7 +136,7 @@ class BoardScene:
             "report": [("report", shot.report._repr_html_())] if ended else self._last_report(shot, live=live),
         }
         troubles = self._troubles()
-        lists["head"] += trouble_cards(troubles)
+        lists["head"] += trouble_cards(troubles) + self._untrusted.look(shot.report.plans, self._run.project.plans)
         if live and self._whole and not sessions and not ended and not shot.count("complete"):
             lists["head"].append(("empty", self._empty(shot)))
         output = _most_interesting(sessions) if live or not ended else None

@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CHANGED = "its commands changed since you trusted them"
-"""How the reason begins for which a plan is held."""
-REMOVED = "this project is not trusted any more"
-HOW_TO_GO_ON = "h.trust(), or `harness-nb trust`, shows them and lets them run"
+_HOW_TO_GO_ON = "h.trust(), or `harness-nb trust`, shows them and lets them run"
+CHANGED_REASON = f"its commands changed since you trusted them: {_HOW_TO_GO_ON}"
+"""Why a plan is held that executes something else than what was trusted."""
+_REMOVED_REASON = f"this project is not trusted any more: {_HOW_TO_GO_ON}"
 UNTRUSTED = "commands_untrusted"
 """The event that says that a plan is held for its commands; what they are is not in the journal."""
 
 
 def reason_of(error: UntrustedProjectError) -> str:
     """Return, as a reason for a plan that is held, why its commands may not run."""
-    return f"{CHANGED if isinstance(error, ChangedCommandsError) else REMOVED}: {HOW_TO_GO_ON}"
+    return CHANGED_REASON if isinstance(error, ChangedCommandsError) else _REMOVED_REASON
 
 
 class UntrustedPlans:
