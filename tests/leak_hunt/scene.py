@@ -265,6 +265,7 @@ def _answer_until_done(made: Scene, harness: Harness, done: Any) -> None:
                 _answer(made, harness, question, number)
             number += 1
         if not pending:
+            time.sleep(0.1)
             made.scan()
 
 

@@ -16,6 +16,7 @@ import re
 import sqlite3
 import zipfile
 import zlib
+from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,3 +159,10 @@ def _unpacked(data: bytes) -> Iterator[tuple[str, bytes]]:
     elif data[:2] == b"\x1f\x8b":
         with suppress(OSError, EOFError, zlib.error):
             yield "its content", gzip.decompress(data)
+
+
+def in_short(hits: list[Hit]) -> str:
+    """Return one line for each place, with the first piece that was found there."""
+    first = {hit.place: hit for hit in reversed(hits)}
+    counts = Counter(hit.place for hit in hits)
+    return "\n".join(f"{counts[place]} × {hit}" for place, hit in first.items())
