@@ -212,9 +212,10 @@ class WorkerServer(MCPServer[Any]):
         with anyio.CancelScope(shield=True):
             async with self._one_at_a_time:
                 record = await self._in_thread(self._side.report, what.message_type, what.payload)
+                unread = (await self._in_thread(self._side.mask, {"unread": _unread(what)}))["unread"]
         return Reported(
             id=record.id, session_id=record.session_id, type=record.type, status=record.status,
-            advice=" ".join(filter(None, (_unread(what), _next_step(record)))) or None,
+            advice=" ".join(filter(None, (unread, _next_step(record)))) or None,
         )  # fmt: skip
 
     # --- await ---------------------------------------------------------------------------------

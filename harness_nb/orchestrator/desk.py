@@ -21,7 +21,7 @@ from harness_nb.orchestrator.broker import Broker, plain_values
 from harness_nb.plans import load_project
 from harness_nb.protocol.commands import commands_of
 from harness_nb.protocol.messages import UNASKED, OrchestratorMessage, parse_orchestrator_message, require_known_keys
-from harness_nb.sessions.masking import with_texts
+from harness_nb.sessions.masking import mask_file, with_texts
 from harness_nb.store.messages import already_answered
 from harness_nb.store.trust import is_trusted, require_trusted
 
@@ -82,7 +82,7 @@ class Desk:
         message = self._masked(message)
         hands_over = message.type == "credentials_provided" and message.payload.found
         with self.store.journal.write() if hands_over else nullcontext():  # the yes and the grant, or neither
-            record = self.store.questions.answer(message, actor=actor, door=door)
+            record = self.store.questions.answer(message, actor=actor, door=door, mask=mask_file)
             if hands_over:
                 self.broker.write_down(record, question)
         return record

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness_nb.errors import OutOfDescriptorsError, UnreadableFileError, UnwritableFolderError
 from harness_nb.protocol.files import SessionResult
 from harness_nb.sessions.findings import DIED, say_doubt, say_found
+from harness_nb.sessions.masking import mask_file
 from harness_nb.sessions.orphans import end_orphan
 from harness_nb.sessions.proof import is_to_come, proof_of, rule_out
 from harness_nb.sessions.starting import can_be_resumed, give_up
@@ -53,7 +54,7 @@ def conclude(store: Store, session_id: str, *, unwatched: bool = False) -> Sessi
         end_orphan(folder, unless=lambda: _may_live(store, session))
         if _may_live(store, session):  # somebody has started it again meanwhile
             return None
-    store.questions.settle(session_id)
+    store.questions.settle(session_id, mask_file)
     result = _last_result(store, session_id, folder)
     if _may_be_resumed(store, session, ended, result):
         return _wait_to_be_resumed(store, session, ended)
@@ -75,7 +76,7 @@ def settle(store: Store, session_id: str) -> None:
     Raises: SessionNotFoundError, OSError.
     """
     try:
-        store.questions.settle(session_id)
+        store.questions.settle(session_id, mask_file)
     except OSError:
         if proof_of(store, store.sessions.get(session_id)).doubt is None:
             raise
@@ -131,7 +132,7 @@ def _end(
         if record is not None and found is not None:
             say_found(store, record, found)
     if record is not None:
-        store.questions.settle(session.id)
+        store.questions.settle(session.id, mask_file)
         store.ring()
     return record
 

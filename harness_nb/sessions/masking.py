@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, get_args
 
+from harness_nb.errors import ShimFailedError
 from harness_nb.protocol.messages import Option, OrchestratorMessage, Permission, WorkerMessage
-from harness_nb.sessions.channel import ask_shim, socket_of
+from harness_nb.sessions.channel import ask_shim, is_listening, socket_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +34,34 @@ def mask_texts(folder: SessionFolder, texts: list[str]) -> list[str]:
     if not texts or not _has_shim(folder):
         return texts
     return list(ask_shim(folder, do="mask", texts=texts)["texts"])
+
+
+def mask_file(folder: SessionFolder, text: str) -> str:
+    """Return the text of a file that a worker wrote without any value that its session was given.
+
+    Where it is a JSON object each of its texts is looked at as well: their escapes may be anybody's. A shim that has
+    ended saw to the files before.
+
+    Raises: ShimFailedError where it is there and cannot be asked, UnreadableFileError.
+    """
+    try:
+        return _masked_file(folder, text)
+    except ShimFailedError:
+        if is_listening(folder):
+            raise
+        return text
+
+
+def _masked_file(folder: SessionFolder, text: str) -> str:
+    [masked] = mask_texts(folder, [text])
+    try:
+        content = json.loads(masked)
+        if not isinstance(content, dict):
+            return masked
+        plain = with_texts(content, partial(mask_texts, folder))
+    except (ValueError, RecursionError):  # half a file, or none of ours: it is set aside as it is
+        return masked
+    return masked if plain == content else json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
 
 
 def _has_shim(folder: SessionFolder) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import socket
+import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -54,6 +56,25 @@ class LastWord:
         finally:
             os.close(descriptor)
         os.replace(self._kept, self._path)
+
+
+def rewrite(path: str, change: Callable[[str], str]) -> None:
+    """Change a file's text where it lies, so that it stays the same file wherever somebody moves it meanwhile.
+
+    One that is missing, a link or no text is left alone.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return
+    with os.fdopen(descriptor, "r+b", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return
+        data = file.read()
+        changed = change(data.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+        if changed != data:
+            os.pwrite(descriptor, changed, 0)
+            os.ftruncate(descriptor, len(changed))
 
 
 def remove(path: str) -> None:

@@ -24,7 +24,7 @@ import signal
 import time
 
 from .door import Door
-from .files import LastWord, remove, ring, write_json
+from .files import LastWord, remove, rewrite, ring, write_json
 from .log import Log
 from .memory import Memory
 from .terminal import Keyboard, Pipes, Terminal, set_size
@@ -49,6 +49,8 @@ LOOK_AGAIN = 0.05
 LAST_WORD_LIMIT = 600.0
 """Seconds that a shim waits until it can write down how its worker ended, where the folder became read-only."""
 TRY_AGAIN = 0.5
+LEFT_BY_WORKERS = ("result.json", "checkpoint.json")
+"""Files in the session's folder that others take in once the worker has ended."""
 WORKER_DEFAULTS = (
     signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ,
 )  # fmt: skip
@@ -329,6 +331,7 @@ class Shim:
         self._drain()
         if self.masker is not None:
             self.log.append(self.masker.flush())
+            self._mask_files(self.masker)
         ended: dict[str, Any] = {"exitCode": code, "endedAt": time.time()}
         if signalled:
             ended["signalled"] = True
@@ -345,6 +348,15 @@ class Shim:
         if not written:
             self._insist_on_saying(ended)
         ring(self.orders["bells"])
+
+    def _mask_files(self, masker: Masker) -> None:
+        """Take the values out of what the worker left as files; nobody knows them once this process has gone."""
+        folder = os.path.dirname(self.orders["exit"])
+        for name in LEFT_BY_WORKERS:
+            try:
+                rewrite(os.path.join(folder, name), masker.mask)
+            except OSError:  # the disk may be full, and how the worker ended must be told all the same
+                continue
 
     def _has_said(self, ended: dict[str, Any]) -> bool:
         """Write down how the worker ended; false where that may be possible later."""

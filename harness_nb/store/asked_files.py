@@ -1,17 +1,21 @@
 """Questions as files: what workers put there is taken in, and the oldest open question is shown.
 
 A file of somebody else is taken by rename; ours are placed by link, which never overwrites. ``checkpoint.json`` is
-known as ours by being a link to the copy in ``asked/``.
+known as ours by being a link to the copy in ``asked/``. What a worker put there is written anew without the values of
+credentials before it is taken; that these are found out is waited for outside of the journal's lock, so a file that
+comes in between is left for the next look.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from harness_nb.errors import InvalidMessageError, UnreadableFileError
+from harness_nb.errors import HarnessError, InvalidMessageError, UnreadableFileError
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.files import CHECKPOINT_TYPES
 from harness_nb.protocol.messages import WorkerMessage, parse_worker_message
@@ -38,9 +42,19 @@ if TYPE_CHECKING:
     from harness_nb.store.rejected_files import RejectedFiles
     from harness_nb.store.sessions import Sessions
 
+    MaskFile = Callable[[SessionFolder, str], str]
+
 QUESTION_OF = {checkpoint: message for message, checkpoint in CHECKPOINT_TYPES.items()}
 INCOMING = ".incoming-"
+LARGEST = 16 << 20
+"""Bytes of a file that is looked at; a larger one is no question, and nothing of it is kept."""
+TOO_LARGE = json.dumps({"removed": f"it was larger than {LARGEST} bytes"})
 ENVELOPE = ("id", "sessionId", "timestamp", "type")
+
+
+Identity = tuple[int, int, int]
+MaskedTexts = dict[Identity, "str | None"]
+"""What files say without the values that they hold, by what tells a file from another wherever it is moved."""
 
 
 class AskedFiles:
@@ -65,13 +79,51 @@ class AskedFiles:
         self._clock = clock
         self._new_id = new_id
 
-    def take(self, session_id: str) -> None:
-        """Journal the questions that the worker put there, also those that a crash left half taken in."""
+    def look_ahead(self, session_id: str, mask: MaskFile) -> MaskedTexts:
+        """Return what the files that the worker put there say without values, or None where they hold none.
+
+        This is outside of the journal's lock, since who knows the values may take its time to answer.
+        """
         folder = self._layout.session(session_id)
-        self._set_incoming(folder)
+        found: MaskedTexts = {}
+        paths = [folder.asked / name for name in names_in(folder.asked) if name.startswith(INCOMING)]
+        for path in [folder.checkpoint, *paths]:
+            with contextlib.suppress(OSError, HarnessError):
+                known = _identity(path)
+                if path == folder.checkpoint and not self.has_news(session_id):
+                    continue
+                text = _text_of(path)
+                masked = mask(folder, text)
+                found[known] = masked if masked != text or text == TOO_LARGE else None
+        return found
+
+    def take(self, session_id: str, ahead: MaskedTexts | None = None) -> None:
+        """Journal the questions that the worker put there, also those that a crash left half taken in.
+
+        Of what the worker put there only what was looked at ``ahead`` is taken, unless that is None.
+        """
+        folder = self._layout.session(session_id)
+        self._set_incoming(folder, ahead)
         found = [folder.asked / name for name in self._new_names(session_id, folder)]
         for path in sorted(found, key=lambda path: (path.lstat().st_mtime_ns, path.name)):
-            self._take_one(session_id, folder, path)
+            if not path.name.startswith(INCOMING) or self._was_masked(path, ahead):
+                self._take_one(session_id, folder, path)
+
+    def _was_masked(self, path: Path, ahead: MaskedTexts | None) -> bool:
+        """Write a file anew without its values, where it holds any; false for one that came after the look ahead."""
+        if ahead is None:
+            return True
+        try:
+            known, times = _identity(path), path.stat()
+        except FileNotFoundError:
+            return False
+        if known not in ahead:
+            return False
+        masked = ahead[known]
+        if masked is not None:
+            write_text(path, masked)
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # when it was asked
+        return True
 
     def has_news(self, session_id: str) -> bool:
         """Say, at a glance, whether somebody else may have put a question there: ours have a second name."""
@@ -101,9 +153,11 @@ class AskedFiles:
             new -= {f"{file_stem(message_id)}.json" for message_id in ids}
         return sorted(new)
 
-    def _set_incoming(self, folder: SessionFolder) -> None:
+    def _set_incoming(self, folder: SessionFolder, ahead: MaskedTexts | None) -> None:
         try:
             if is_blank(folder.checkpoint) or self._is_shown(folder):
+                return
+            if ahead is not None and _identity(folder.checkpoint) not in ahead:
                 return
         except FileNotFoundError:
             return
@@ -170,3 +224,18 @@ class AskedFiles:
             }
             write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n", durable=False)
         return path
+
+
+def _identity(path: Path) -> Identity:
+    found = path.lstat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _text_of(path: Path) -> str:
+    """Return a regular file's text, whatever its bytes are.
+
+    Raises: OSError.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        data = file.read(LARGEST + 1)
+        return data.decode(errors="replace") if len(data) <= LARGEST else TOO_LARGE

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from harness_nb.protocol.messages import OrchestratorMessage, WorkerMessage
     from harness_nb.protocol.records import MessageRecord
+    from harness_nb.store.asked_files import MaskFile
     from harness_nb.store.events import Events
     from harness_nb.store.journal import Journal
     from harness_nb.store.layout import Layout
@@ -73,27 +74,35 @@ class Questions:
             self._show(message.session_id)
         return record
 
-    def answer(self, message: OrchestratorMessage, *, actor: str, door: str) -> MessageRecord:
+    def answer(
+        self, message: OrchestratorMessage, *, actor: str, door: str, mask: MaskFile | None = None
+    ) -> MessageRecord:
         """Answer a question and wake everyone; of all answers by any door the first one wins.
+
+        ``mask`` is what ``settle`` takes.
 
         Raises: AlreadyAnsweredError and what ``Messages.question_for`` raises.
         """
         while True:
-            self._take_what_was_faster(message)
+            self._take_what_was_faster(message, mask)
             with contextlib.suppress(_FileWasFasterError):
                 return self._answer(message, actor=actor, door=door)
 
-    def settle(self, session_id: str) -> None:
+    def settle(self, session_id: str, mask: MaskFile | None = None) -> None:
         """Take in what the worker and people wrote, hand over what is owed, and show the oldest question.
+
+        ``mask`` takes the values of credentials out of what the worker wrote, given its folder and a file's text; what
+        it fails for is left for the next look.
 
         Raises: SessionNotFoundError.
         """
         if not self._layout.folder.is_dir():  # the project was deleted, and must not come back by itself
             return
+        ahead = self._asked.look_ahead(session_id, mask) if mask is not None else None
         with self._journal.write():
             self._sessions.mend_view(session_id)
             self._rejected.take_up(session_id)
-            self._asked.take(session_id)
+            self._asked.take(session_id, ahead)
             self._answers.take(session_id)
             self._answers.hand_over(session_id)
             self._asked.show(session_id)
@@ -103,11 +112,11 @@ class Questions:
         with self._journal.write():
             self._rejected.set_aside(session_id, path, reason)
 
-    def _take_what_was_faster(self, message: OrchestratorMessage) -> None:
+    def _take_what_was_faster(self, message: OrchestratorMessage, mask: MaskFile | None) -> None:
         """Take in, or set aside, what files say already: little to look at where no question came as a file."""
         question = self._messages.find(message.in_response_to or "", message.session_id)
         if question is None or question.asked_by == "file" or self._has_news(question):
-            self.settle(message.session_id)
+            self.settle(message.session_id, mask)
 
     def _has_news(self, question: MessageRecord) -> bool:
         return self._asked.has_news(question.session_id) or self._answers.has_news(question)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SERVICES = ["stripe", "sendgrid", "github"]
 NAMES = names_of(SERVICES)
 LIMIT = 90
+HABIT_NAMES = [one.__name__ for one in HABITS]
 REPORT, AWAIT = "mcp__harness__harness_worker_report", "mcp__harness__harness_worker_await"
 EXEC = f"{shlex.join(OURS)} worker exec --"
 
@@ -50,8 +51,9 @@ class Conversation:
     def steps(self) -> list[Any]:
         """Return the script: ask for each service, use the values in every bad way, and report."""
         asking = [step for service in SERVICES for step in (self._ask(service), self._wait)]
+        groups = [" ".join(HABIT_NAMES[at : at + 3]) for at in range(0, len(HABIT_NAMES), 3)]  # it cuts what is long
         commands = [
-            f"{EXEC} {sys.executable} {HERE / 'habits.py'} {' '.join(NAMES)}",
+            *(f"HABITS='{group}' {EXEC} {sys.executable} {HERE / 'habits.py'} {' '.join(NAMES)}" for group in groups),
             f'{EXEC} sh -c \'echo "$STRIPE_SECRET_KEY" | base64; echo "$GITHUB_TOKEN" >&2; exit 3\'',
             f"{EXEC} {sys.executable} -c 'import os; raise KeyError(os.environ[\"SENDGRID_API_KEY\"])'",
             f"{EXEC} env | sort | tail -40",
@@ -149,6 +151,3 @@ def _environment(home: Path, address: str) -> dict[str, str]:
         "DISABLE_AUTOUPDATER": "1",
         "IS_SANDBOX": "1",
     }
-
-
-HABIT_NAMES = [one.__name__ for one in HABITS]

@@ -124,8 +124,9 @@ HABITS: tuple[Callable[[str, str], None], ...] = (
 
 
 def misbehave(values: Mapping[str, str]) -> None:
-    """Do all of that with all of them."""
-    for habit in HABITS:
+    """Do all of that with all of them, or what ``HABITS`` in the environment names."""
+    wanted = os.environ.get("HABITS", "").split()
+    for habit in [one for one in HABITS if not wanted or one.__name__ in wanted]:
         say(f"<<{habit.__name__}>>")
         for name, value in values.items():
             habit(name, value)
