@@ -26,6 +26,7 @@ from harness_nb.credentials import CredentialProvider, Redactor
 from harness_nb.errors import FileInTheWayError, HarnessError, UnknownRunError, UnwritableFolderError
 from harness_nb.harness.export_report import report_page
 from harness_nb.harness.state import open_project
+from harness_nb.orchestrator.recollection import recollect
 from harness_nb.plans import Project, build_graph
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.plans import Plan
@@ -138,19 +139,10 @@ class Export:
 
     def _gather_secrets(self, sessions: Iterable[SessionRecord]) -> None:
         """Look up again what these sessions were given: the values are stored nowhere, so that they can be found."""
-        messages = self._store.messages
-        for session in sessions:
-            for answer in messages.select(session.id, direction="out"):
-                if answer.type != "credentials_provided" or not answer.payload.get("found"):
-                    continue
-                question = messages.find(answer.in_response_to or "", session.id)
-                asked = {**answer.payload, **(question.payload if question else {})}
-                for provider in self._providers():
-                    result = provider.lookup(
-                        str(asked.get("service", "")), asked.get("envVars") or None, asked.get("context") or None
-                    )
-                    for name, value in result.credentials.items():
-                        self._secrets.add(name, value.get_secret_value())
+        ids = [session.id for session in sessions]
+        for name, values in recollect(self._store, ids, self._providers()).items():
+            for value in values:
+                self._secrets.add(name, value.get_secret_value())
         for passed_through, name in self._desk.broker.redact.values().items():
             self._secrets.add(name, passed_through)
 

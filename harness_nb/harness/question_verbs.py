@@ -90,7 +90,7 @@ class QuestionVerbs(Opened):
                 told.add(question.id)
                 asked(AsyncQuestion(self._whole, question))
 
-        said = self.desk.redact.redact(payload)
+        said = self.desk.broker.redact.redact(payload)
         return await ask(
             self.host, kind, said, session_id=session_id, refuse=unanswered, actor=self.actor, door=self.door
         )

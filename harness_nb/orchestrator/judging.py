@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 
 from harness_nb.orchestrator.asking import ask
+from harness_nb.orchestrator.recollection import recollect
 from harness_nb.orchestrator.trusted_commands import TrustedCommands
 from harness_nb.plans.paths import read_paths
 from harness_nb.plans.summary import CheckLine, summary_target, withdraw_verified, write_summary
@@ -63,9 +64,17 @@ class Judge:
 
         plan = await anyio.to_thread.run_sync(self._trusted.to_judge, plan)
         manifest = judge_manifest(plan)
+        await anyio.to_thread.run_sync(self._know_values, plan)
         if not manifest.must_pass:
             return await self._ask_for_all(plan, await self._engine(plan).verify(manifest, plan.id))
         return await self._engine(plan).verify(manifest, plan.id)
+
+    def _know_values(self, plan: Plan) -> None:
+        """Know what a plan's workers were given, also by another process, so that no check's output shows it."""
+        sessions = [one.id for one in self._host.store.sessions.select(plan_id=plan.id)]
+        for name, values in recollect(self._host.store, sessions, [self._desk.broker.provider]).items():
+            for value in values:
+                self._desk.broker.redact.add({name: value})
 
     async def phase(self, number: str, plans: Iterable[Plan]) -> Report:
         """Run the checks of a phase's plans together, once all of them are complete.
@@ -76,6 +85,7 @@ class Judge:
         for plan in [await anyio.to_thread.run_sync(self._trusted.to_judge, one) for one in plans]:
             manifest = self.phase_manifest(plan)
             if manifest.must_pass:
+                await anyio.to_thread.run_sync(self._know_values, plan)
                 reports.append(await self._engine(plan).verify(manifest, plan.id))
         return Report.combine(f"phase {number}", reports, at=self._host.store.clock())
 
