@@ -77,7 +77,7 @@ class BoardScene:
         self._layout, self._drawn = layout(run.project), run.project.plans
         self._observer = Observer(store, run, harness.answering.prospect_of)
         self._quiet = Quiet(store)
-        self._untrusted = UntrustedCard(store, harness.desk.redact)
+        self._untrusted = UntrustedCard(store, harness.desk.broker.redact)
         self._looking = threading.Lock()
         self._news: list[EventRecord] = []
         self._titles: dict[str, str] = {}

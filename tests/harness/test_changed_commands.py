@@ -384,7 +384,7 @@ def test_only_the_user_can_read_what_is_remembered_and_the_journal_has_a_digest(
 
 def test_values_that_are_known_here_are_not_in_the_difference(project: Path, opened: Callable[..., Harness]) -> None:
     harness = opened(trust=False)
-    harness._twin.desk.redact.add({"TOKEN": "hunter2-value"})
+    harness._twin.desk.broker.redact.add({"TOKEN": "hunter2-value"})
     change(project, "01-02", DONE, "echo hunter2-value")
     error = refused(harness)
     assert "hunter2-value" not in str(error)
