@@ -90,6 +90,7 @@ def test_each_kind_of_question_has_a_form_that_fits_and_the_answer_reaches_the_w
 
     form = card(out, "Credentials of acme")
     expect(form).to_contain_text("ACME_KEY")
+    form.get_by_label("Allow for").select_option("this run")
     form.get_by_role("button", name="Allow").click()
     expect(form).to_have_count(0)
 
@@ -106,6 +107,7 @@ def test_each_kind_of_question_has_a_form_that_fits_and_the_answer_reaches_the_w
     given = answers(project)
     assert {door for door, _ in given.values()} == {"notebook"}
     assert given["01-01"][1]["rationale"] == "two processes soon"
+    assert given["01-05"][1]["scope"] == "run"
     assert given["01-03"][1]["feedback"] == "the title is missing"
     assert (project / "decision.txt").read_text() == "redis\n"
     assert (project / "length.txt").read_text().strip() == "9"
