@@ -1,86 +1,62 @@
-"""Taking known values out of text before it is shown or written."""
+"""Taking known values out of text before it is shown or written, in every form that they take."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 from pydantic import SecretStr
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-SHORTEST: Final = 4
-"""Characters; a shorter value would blot out ordinary text and be guessed from what is left."""
-
-# Shorter than any value, so that it cannot hold one and every replacement by it makes the text shorter.
-_BARE_MASK: Final = "[…]"
-
-
-@dataclass(frozen=True)
-class _Secret:
-    name: str
-    value: str
-    mask: str
-
-    def __repr__(self) -> str:
-        return self.mask
-
-
-@dataclass(frozen=True)
-class _Hit:
-    start: int
-    end: int
-    secret: _Secret
+from harness_nb.credentials.forms import masks_of, why_unmaskable
+from harness_nb.shim.masker import Finder
 
 
 class Redactor:
-    """Replaces each known value by ``[credential:NAME]``; any thread may add values or call it.
+    """Replaces each known value by ``[credential:NAME]``, as it is or encoded, escaped, quoted, wrapped or coloured.
 
-    Values that overlap in a text are masked as a whole, so that no end of one stays. What comes out never
-    contains a known value, also where a mask and the text beside it happen to spell one.
+    Any thread may add values or call it. Values that overlap in a text are masked as a whole, so that no end of one
+    stays. What comes out never contains a known value, also where a mask and the text beside it happen to spell one.
     """
 
     def __init__(self, values: Mapping[str, str | SecretStr] | None = None) -> None:
         self._lock = Lock()
-        self._secrets: tuple[_Secret, ...] = ()
+        self._names: dict[SecretStr, str] = {}
+        self._finder = Finder()
         self.add(values or {})
 
     def __repr__(self) -> str:
-        return f"Redactor({len(self._secrets)} values)"
+        return f"Redactor({len(self._names)} values)"
 
     def add(self, values: Mapping[str, str | SecretStr]) -> list[str]:
-        """Add values by name, and return the names of those refused: shorter than four characters.
+        """Add values by name, and return the names of those refused; ``why_unmaskable`` says why.
 
         A name added again with another value keeps both masked. A value known by two names keeps its first.
         """
-        plain = {name: _plain(value) for name, value in values.items()}
+        kept = {name: _secret(value) for name, value in values.items() if why_unmaskable(value) is None}
         with self._lock:
-            known = {secret.value: secret.name for secret in self._secrets}
-            for name, value in plain.items():
-                if len(value) >= SHORTEST:
-                    known.setdefault(value, name)
-            self._secrets = tuple(
-                _Secret(name, value, _mask(name, known)) for value, name in sorted(known.items(), key=_longest)
-            )
-        return [name for name, value in plain.items() if len(value) < SHORTEST]
+            new = {name: value for name, value in kept.items() if value not in self._names}
+            for name, value in new.items():
+                self._names.setdefault(value, name)
+            self._finder.add(masks_of(new))
+        return [name for name in values if name not in kept]
 
     def values(self) -> dict[str, str]:
-        """Return the known values, each with its name, for whoever must find them in another form."""
-        return {secret.value: secret.name for secret in self._secrets}
+        """Return the known values, each with its name, for whoever must find them in another place."""
+        return {value.get_secret_value(): name for value, name in self._names.copy().items()}
 
     def __call__(self, text: str) -> str:
-        """Return the text with every known value replaced, the longest first."""
-        secrets = self._secrets
-        hits = _hits(text, secrets)
-        if not hits:
-            return text
-        text = _replaced(text, hits)
-        while hits := _hits(text, secrets):
-            text = _replaced(text, hits, _BARE_MASK)
-        return text
+        """Return the text with every known value replaced; values that hold others are masked as one."""
+        return self._finder.masked(text)
+
+    def blotted(self, data: bytes, shown: bytes, sign: bytes) -> bytes:
+        """Return what is shown of some data with a sign in the place of each byte of a known value."""
+        return self._finder.blotted(data, shown, sign)
+
+    @property
+    def longest(self) -> int:
+        """The bytes of the longest form that is looked for."""
+        return self._finder.longest
 
     def redact(self, obj: Any) -> Any:
         """Return a copy of nested JSON-like data with every text, key and telling number masked.
@@ -90,7 +66,7 @@ class Redactor:
         if isinstance(obj, str):
             return self(obj)
         if isinstance(obj, SecretStr):
-            return next((item.mask for item in self._secrets if item.value == _plain(obj)), str(obj))
+            return self(obj.get_secret_value()) if obj in self._names else str(obj)
         if isinstance(obj, Mapping):
             return {self.redact(key): self.redact(value) for key, value in obj.items()}
         if isinstance(obj, list | tuple | set | frozenset):
@@ -102,44 +78,5 @@ class Redactor:
         return obj
 
 
-def _plain(value: str | SecretStr) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else value
-
-
-def _longest(item: tuple[str, str]) -> tuple[int, str]:
-    return -len(item[0]), item[0]
-
-
-def _mask(name: str, values: Iterable[str]) -> str:
-    mask = f"[credential:{name}]"
-    return _BARE_MASK if any(value in mask for value in values) else mask
-
-
-def _hits(text: str, secrets: tuple[_Secret, ...]) -> list[_Hit]:
-    """Every place where a value stands and is not part of a longer one, from left to right."""
-    found: list[_Hit] = []
-    for secret in secrets:
-        at = text.find(secret.value)
-        while at >= 0:
-            found.append(_Hit(at, at + len(secret.value), secret))
-            at = text.find(secret.value, at + 1)
-    found.sort(key=lambda hit: (hit.start, -hit.end))
-    widest: list[_Hit] = []
-    for hit in found:
-        if not widest or hit.end > widest[-1].end:
-            widest.append(hit)
-    return widest
-
-
-def _replaced(text: str, hits: list[_Hit], mask: str | None = None) -> str:
-    parts: list[str] = []
-    end = 0
-    last: _Hit | None = None
-    for hit in hits:
-        overlaps = last is not None and hit.start < last.end
-        if not overlaps:
-            parts.append(text[end : hit.start])
-        if last is None or not overlaps or (mask is None and hit.secret is not last.secret):
-            parts.append(mask or hit.secret.mask)
-        last, end = hit, hit.end
-    return "".join((*parts, text[end:]))
+def _secret(value: str | SecretStr) -> SecretStr:
+    return value if isinstance(value, SecretStr) else SecretStr(value)

@@ -15,7 +15,6 @@ import json
 import os
 import secrets
 import shutil
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -54,24 +53,6 @@ LARGEST = 16 << 20
 """Bytes of a document or a message's file; a larger one is none."""
 
 
-@dataclass
-class _Secrets:
-    """What must not leave, in each form that a value takes in a file."""
-
-    redact: Redactor = field(default_factory=Redactor)
-
-    def add(self, name: str, value: str) -> None:
-        from markupsafe import escape
-
-        whole, ascii_only = json.dumps(value, ensure_ascii=False)[1:-1], json.dumps(value)[1:-1]
-        for form in (value, whole, ascii_only, str(escape(value))):
-            self.redact.add({name: form})
-
-    @property
-    def blot(self) -> tuple[bytes, ...]:
-        return tuple(value.encode() for value in self.redact.values())
-
-
 class Export:
     """One export; ``tell`` is told how many bytes of how many are copied."""
 
@@ -85,7 +66,7 @@ class Export:
         self._part = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
         self._layout = Layout(self._part)
         self._tell = tell
-        self._secrets = _Secrets()
+        self._redact = Redactor()
         self._done = 0
         self._total = 0
 
@@ -130,8 +111,8 @@ class Export:
                 copy.keep_run(self._run, _sessions_of(self._run))
             sessions = copy.tie_up(event.timestamp, event)
             self._gather_secrets(sessions)
-            if self._secrets.redact.values():
-                copy.rewrite(self._secrets.redact.redact, lambda text: self._secrets.redact(text) != text)
+            if self._redact.values():
+                copy.rewrite(self._redact.redact, lambda text: self._redact(text) != text)
             copy.finish()
         return sessions
 
@@ -142,9 +123,9 @@ class Export:
         ids = [session.id for session in sessions]
         for name, values in recollect(self._store, ids, self._providers()).items():
             for value in values:
-                self._secrets.add(name, value.get_secret_value())
+                self._redact.add({name: value})
         for passed_through, name in self._desk.broker.redact.values().items():
-            self._secrets.add(name, passed_through)
+            self._redact.add({name: passed_through})
 
     def _providers(self) -> list[CredentialProvider]:
         """Return where values may have come from: who exports need not look them up where the run did."""
@@ -154,7 +135,7 @@ class Export:
         return [one for provider in providers for one in provider.one_by_one()]
 
     def _without_values(self, text: str) -> str:
-        return self._secrets.redact(text)
+        return self._redact(text)
 
     # --- sessions ----------------------------------------------------------------------------
 
@@ -165,7 +146,9 @@ class Export:
         for one in sessions:
             source, target = here.session(one.id), self._layout.session(one.id)
             target.create()
-            copy_output(source.output, target.output, blot=self._secrets.blot, tell=self._copied)
+            copy_output(
+                source.output, target.output, blot=self._redact if self._redact.values() else None, tell=self._copied
+            )
             for name in _FILES:
                 self._copy_text(source.path / name, target.path / name)
             for name in _FOLDERS:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from harness_nb.credentials import CredentialProvider, Redactor, configured_provider
+from harness_nb.credentials.forms import known_variables, masks_of
 from harness_nb.errors import (
     CredentialsDeniedError,
     CredentialsNotFoundError,
@@ -47,7 +48,7 @@ class Broker:
     """Looks credentials up for one project's sessions, and writes down who allowed them."""
 
     def __init__(self, store: Store, provider: CredentialProvider | None = None) -> None:
-        self.redact = Redactor()
+        self.redact = Redactor(known_variables(os.environ))  # what this process has, its checks may print
         self.standing = StandingGrants(store)
         self._store = store
         self._provider = provider
@@ -202,10 +203,9 @@ class Broker:
         self.redact.add(values)
         if self.is_own_process(session_id):
             return
-        unmasked = ask_shim(
-            self._store.layout.session(session_id), do="grant", id=grant_id, values=dict(values),
-            until=until.timestamp() if until is not None else None,
-        ).get("unmasked")  # fmt: skip
+        order = {"id": grant_id, "values": dict(values), "masks": masks_of(values)}
+        end = until.timestamp() if until is not None else None
+        unmasked = ask_shim(self._store.layout.session(session_id), do="grant", until=end, **order).get("unmasked")
         if self.delivers_in_message:
             data = {"names": sorted(values), "reason": "deliver: message; an agent's own transcript keeps it"}
             self._store.events.add("values_in_message", session_id=session_id, data=data)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness_nb.credentials.forms import known_variables, masks_of
 from harness_nb.errors import CommandNotFoundError, ShimFailedError, WorkingFolderNotFoundError
 from harness_nb.store.layout import SessionFolder
 from harness_nb.store.private import make_private_folder
@@ -18,6 +19,7 @@ from harness_nb.store.private import make_private_folder
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from harness_nb.protocol.credentials import Service
     from harness_nb.store import Layout
 
 SHIM = Path(__file__).parents[1] / "shim" / "start.py"
@@ -33,6 +35,8 @@ WHY_REFUSED = {
 class Launch:
     """What to start and where; ``credentials`` reach the shim by pipe and are masked in the output.
 
+    So are known variables that the worker inherits or gets by ``env``, and those of ``services`` beside the known ones.
+
     ``rows`` and ``cols`` are the terminal's size in characters, ``limit`` the bytes of output that are kept, about.
     Without a ``terminal`` the worker reads and writes pipes, and its output is kept as it wrote it. ``life`` counts the
     processes of a session: one that was ruled out before it was there ends at once (see ``proof``).
@@ -47,6 +51,7 @@ class Launch:
     limit: int | None = None
     terminal: bool = True
     life: int = 1
+    services: Mapping[str, Service] = field(default_factory=dict)
 
 
 def launch(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]:
@@ -93,12 +98,15 @@ def _said_by_shim(orders: bytes) -> tuple[bytes, bytes]:
 def orders_for(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]:
     """Return what a shim reads on its standard input."""
     folder = layout.session(session_id)
-    environment = {**worker_environment(folder.path, session_id), **order.env, **order.credentials}
+    inherited = {**worker_environment(folder.path, session_id), **order.env}
+    # what a worker is given comes first, so that a value of two names has the name that it was given by
+    masks = masks_of({**order.credentials, **_without(known_variables(inherited, order.services), order.credentials)})
     return {
         "argv": list(order.argv),
         "cwd": os.fspath(order.cwd),
-        "env": environment,
+        "env": {**inherited, **order.credentials},
         "credentials": dict(order.credentials),
+        "masks": masks,
         "rows": order.rows,
         "cols": order.cols,
         "limit": order.limit,
@@ -111,6 +119,10 @@ def orders_for(layout: Layout, session_id: str, order: Launch) -> dict[str, Any]
         "socket": os.fspath(layout.socket(session_id)),
         "bells": os.fspath(layout.bells),
     }
+
+
+def _without(known: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in known.items() if name not in given}
 
 
 def worker_environment(folder: Path, session_id: str) -> dict[str, str]:

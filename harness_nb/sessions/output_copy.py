@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from harness_nb.credentials import Redactor
+
 PIECE = 1 << 20
 BLOT = b"*"
+SPREAD = 16
+"""How many times as long as itself a value may be that was wrapped or has each of its letters coloured."""
 
 
 def data_in(path: Path) -> int:
@@ -32,7 +36,7 @@ def data_in(path: Path) -> int:
 
 
 def copy_output(
-    source: Path, target: Path, *, blot: tuple[bytes, ...] = (), tell: Callable[[int], object] = lambda _: None
+    source: Path, target: Path, *, blot: Redactor | None = None, tell: Callable[[int], object] = lambda _: None
 ) -> bool:
     """Copy a log as long as it is now; false where there is none. ``tell`` is told how many bytes were copied just now.
 
@@ -58,15 +62,15 @@ def copy_output(
     return True
 
 
-def _copy(reading: int, writing: int, size: int, blot: tuple[bytes, ...], tell: Callable[[int], object]) -> None:
-    longest = max(map(len, blot), default=1)
+def _copy(reading: int, writing: int, size: int, blot: Redactor | None, tell: Callable[[int], object]) -> None:
+    reach = blot.longest * SPREAD if blot else 0
     for start, end in _extents(reading, size):
         place, read, shown = start, b"", b""
         while place < end and (piece := os.pread(reading, min(PIECE, end - place), place)):
             place += len(piece)
             read += piece
-            shown = _blotted(read, shown + piece, blot)
-            held = min(longest - 1, len(read)) if place < end else 0  # a value may go on in the next piece
+            shown = blot.blotted(read, shown + piece, BLOT) if blot else piece
+            held = min(reach, len(read)) if place < end else 0  # a value may go on in the next piece
             _write(writing, shown[: len(shown) - held], place - len(shown))
             read, shown = read[len(read) - held :], shown[len(shown) - held :]
             tell(len(piece))
@@ -82,17 +86,6 @@ def _write(descriptor: int, data: bytes, place: int) -> None:
     while view:
         written = os.pwrite(descriptor, view, place)
         place, view = place + written, view[written:]
-
-
-def _blotted(data: bytes, shown: bytes, blot: tuple[bytes, ...]) -> bytes:
-    """Return what is shown of some data with each value in it blotted out, also those that overlap."""
-    result = bytearray(shown)
-    for value in blot:
-        at = data.find(value)
-        while at >= 0:
-            result[at : at + len(value)] = BLOT * len(value)
-            at = data.find(value, at + 1)
-    return bytes(result)
 
 
 def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:

@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from harness_nb.credentials.forms import known_variables, masks_of
 from harness_nb.errors import HarnessError, NotResumableError, ShimFailedError, UnreadableFileError
 from harness_nb.protocol.commands import commands_of
 from harness_nb.protocol.files import Config
@@ -70,7 +71,7 @@ def start(
     driver = driver_named(session.worker)
     what = driver.start(assignment)
     masker = Masker()
-    masker.add(dict(credentials))
+    masker.add(masks_of({**known_variables({**os.environ, **env}), **credentials}))
     # what was in the environment by choice is stored nowhere, so another process could not give it again
     resumable = driver.resume(assignment) is not None and not env and not credentials
     command = tuple(masker.mask(word) for word in what.argv)

@@ -5,10 +5,8 @@ pipes, appends what that prints to the log, serves a Unix socket, and records ho
 
 On the socket: one JSON object a line. ``do`` is ``input`` (``data``: base64; ``end``: it is the last), ``resize``
 (``rows``, ``cols``), ``stop`` (``by``, ``grace``: seconds between the polite and the hard signal), ``signal``
-(``number``), ``grant`` (``id``, ``values``: credentials to hold in memory and to mask from now on; ``until`` when, in
-seconds of the wall clock; ``unmasked`` names those too short for it), ``take`` (``id``: hands those values out),
-``forget`` (``id``: hands them out no longer), ``mask`` (``texts``: gives them back without any value that it holds) or
-``watch`` (lines ``{"output": size}`` and ``{"exit": …}`` follow by themselves). Each gets a line with ``ok`` back.
+(``number``), ``grant``, ``take``, ``forget`` or ``mask`` (``memory.py`` says what these are about), or ``watch`` (lines
+``{"output": size}`` and ``{"exit": …}`` follow by themselves). Each gets a line with ``ok`` back.
 Credentials never touch the disk: they arrive over the socket or with the orders, and go out over the socket only.
 """
 
@@ -42,6 +40,8 @@ BATCH = 1 << 18
 """Bytes that go to the log at once, about: more would only make this process larger."""
 NOTIFY_EVERY = 0.02
 """Seconds between two announcements of output: fifty a second is more than eyes follow."""
+SILENCE = 0.0025
+"""Seconds after which output that could be a value's beginning counts as a prompt's end; eyes do not see them."""
 DRAIN_SILENCE = 0.2
 DRAIN_LIMIT = 2.0
 KILL_LIMIT = 2.0
@@ -66,9 +66,9 @@ class Shim:
 
     def __init__(self, orders: dict[str, Any]) -> None:
         self.orders = orders
-        self.masker: Masker | None = None  # only sessions with credentials pay for it
         self.memory = Memory()
         self.unmasked: list[str] = []
+        self.settle_at: float | None = None
         self.announced = 0
         self.announced_trouble: str | None = None
         self.announce_at = 0.0
@@ -88,8 +88,9 @@ class Shim:
         self._require_wanted()
         remove(self.orders["exit"])  # of an earlier life; only whoever has the lock may
         self.log = Log(self.orders["log"], self.orders.get("limit"))
-        if self.orders.get("credentials"):
-            self.unmasked = self._grant("start", self.orders.pop("credentials"))
+        values, masks = self.orders.pop("credentials", None), self.orders.pop("masks", None)
+        if values or masks:
+            self.unmasked = self.memory.keep("start", values or {}, masks or {})
         self.last_word = LastWord(self.orders["exit"])
         self.door = Door(self.orders["socket"], self.poll, self._answer)
         self._wakeups()
@@ -181,6 +182,7 @@ class Shim:
         while True:
             for descriptor, events in self.poll.poll(self._patience()):
                 self._handle(descriptor, events)
+            self._settle()
             self._announce()
             while self.escalation and time.monotonic() >= self.escalation[0][0]:
                 self._signal(self.escalation.pop(0)[1])
@@ -200,6 +202,8 @@ class Shim:
         moments = [moment for moment, _ in self.escalation[:1]]
         if self.log.size > self.announced:
             moments.append(self.announce_at)
+        if self.settle_at is not None:
+            moments.append(self.settle_at)
         if self.exit_code is not None:
             moments.append(time.monotonic() + LOOK_AGAIN)  # nobody tells of the end of other people's children
         return max(0, int((min(moments) - time.monotonic()) * 1000) + 1) if moments else None
@@ -234,9 +238,21 @@ class Shim:
             chunks.append(chunk)
             size += len(chunk)
         if chunks:
-            data = b"".join(chunks)
-            self.log.append(self.masker.feed(data) if self.masker else data)
+            self._keep(b"".join(chunks))
         return alive
+
+    def _keep(self, data: bytes) -> None:
+        if self.memory.masker is None:
+            self.log.append(data)
+            return
+        self.log.append(self.memory.masker.feed(data))
+        self.settle_at = time.monotonic() + SILENCE if self.memory.masker.waiting else None
+
+    def _settle(self) -> None:
+        """Show the end of a prompt that is no value's beginning to speak of, once nothing follows."""
+        if self.settle_at is not None and self.memory.masker is not None and time.monotonic() >= self.settle_at:
+            self.settle_at = None
+            self.log.append(self.memory.masker.settle())
 
     def _announce(self) -> None:
         now = time.monotonic()
@@ -274,32 +290,13 @@ class Shim:
         elif action == "stop":
             self.stop(request.get("by", "stop"), request.get("grace", 5.0))
         elif action in ("grant", "take", "forget", "mask"):
-            return self._do_with_values(action, request)
+            return self.memory.do(action, request)
         elif action == "watch":
             client.watching = True
             return self._output()
         else:
             raise ValueError(f"nothing is known to do for {action!r}")
         return None
-
-    def _do_with_values(self, action: str, request: dict[str, Any]) -> dict[str, Any] | None:
-        if action == "grant":
-            return {"unmasked": self._grant(request["id"], request["values"], request.get("until"))}
-        if action == "take":
-            return self.memory.take(request["id"])
-        if action == "mask":
-            return {"texts": [self.masker.mask(text) if self.masker else text for text in request["texts"]]}
-        self.memory.forget(request["id"])
-        return None
-
-    def _grant(self, answer_id: str, values: dict[str, str], until: float | None = None) -> list[str]:
-        if self.masker is None:
-            from .masker import Masker
-
-            self.masker = Masker()
-        refused = self.masker.add(values)
-        self.memory.keep(answer_id, values, until)
-        return refused
 
     # --- end ---------------------------------------------------------------------------------
 
@@ -329,9 +326,9 @@ class Shim:
             # processes, or a service
             left = kill_tree(self.worker, KILL_LIMIT, escaped=stopped)
         self._drain()
-        if self.masker is not None:
-            self.log.append(self.masker.flush())
-            self._mask_files(self.masker)
+        if self.memory.masker is not None:
+            self.log.append(self.memory.masker.flush())
+            self._mask_files(self.memory.masker)
         ended: dict[str, Any] = {"exitCode": code, "endedAt": time.time()}
         if signalled:
             ended["signalled"] = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 
@@ -36,10 +37,22 @@ def test_overlapping_values_leave_no_end_of_either() -> None:
     assert Redactor({"A": "abab"})("abababab") == "[credential:A]"
 
 
-def test_short_values_are_refused_by_name_and_not_masked() -> None:
+def test_short_and_common_values_are_refused_by_name_and_not_masked() -> None:
     redactor = Redactor()
-    assert redactor.add({"PIN": "123", "EMPTY": "", "KEY": "1234"}) == ["PIN", "EMPTY"]
-    assert redactor("123 1234") == "123 [credential:KEY]"
+    values = {"PIN": "123", "EMPTY": "", "KEY": "12a4", "PORT": "5432", "HOST": "localhost", "CODE": "543210"}
+    assert redactor.add(values) == ["PIN", "EMPTY", "PORT", "HOST"]
+    assert redactor("123 12a4 localhost:5432 543210") == "123 [credential:KEY] localhost:5432 [credential:CODE]"
+
+
+def test_every_form_of_a_value_is_masked() -> None:
+    value = 'p@ss "w/rd" & more'
+    redactor = Redactor({"KEY": value})
+    shown = redactor(
+        json.dumps({"a": json.dumps({"b": value})}) + repr([value]) + base64.b64encode(value.encode()).decode()
+    )
+    assert "w/rd" not in shown
+    assert shown.count("[credential:KEY]") == 3
+    assert redactor('p@ss "w\n/rd" & more') == "[credential:KEY]\n"
 
 
 def test_a_changed_value_leaves_the_old_one_masked_too() -> None:
@@ -61,10 +74,10 @@ def test_a_mask_never_spells_a_value() -> None:
 
 
 def test_nested_data_is_masked_down_to_keys_and_numbers() -> None:
-    redactor = Redactor({"KEY": "s3cret", "PORT": "54321"})
+    redactor = Redactor({"KEY": "s3cret", "PORT": "543210"})
     data = {
         "s3cret": ["a s3cret", ("s3cret", None, True)],
-        "port": 54321,
+        "port": 543210,
         "other": 5,
         "ratio": 0.5,
         "known": SecretStr("s3cret"),
@@ -80,7 +93,7 @@ def test_nested_data_is_masked_down_to_keys_and_numbers() -> None:
         "unknown": "**********",
         "set": {"[credential:KEY]"},
     }
-    assert data["port"] == 54321
+    assert data["port"] == 543210
 
 
 def test_a_redactor_does_not_show_what_it_hides() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness_nb.credentials import Redactor
 from harness_nb.sessions import read_output
 from harness_nb.sessions.output_copy import PIECE, copy_output, data_in
 from harness_nb.shim.log import Log
@@ -37,7 +38,7 @@ def test_a_value_is_blotted_out_also_across_two_pieces(tmp_path: Path) -> None:
     for place in (0, PIECE - 7, 2 * PIECE - len(value), 2 * PIECE + 100 - len(value)):
         text[place : place + len(value)] = value
     (tmp_path / "log").write_bytes(text)
-    copy_output(tmp_path / "log", tmp_path / "copy", blot=(value, b"hunter2"))
+    copy_output(tmp_path / "log", tmp_path / "copy", blot=Redactor({"ONE": value.decode(), "TWO": "hunter2"}))
     copied = (tmp_path / "copy").read_bytes()
     assert copied == bytes(text).replace(value, b"*" * len(value))
 
@@ -50,7 +51,7 @@ def test_memory_does_not_grow_with_the_log(tmp_path: Path) -> None:
             file.write(piece)
     tracemalloc.start()
     try:
-        copy_output(tmp_path / "log", tmp_path / "copy", blot=(b"planted",))
+        copy_output(tmp_path / "log", tmp_path / "copy", blot=Redactor({"ONE": "planted"}))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

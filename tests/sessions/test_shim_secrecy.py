@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import base64
 import os
-from itertools import pairwise
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from harness_nb.credentials.forms import masks_of
 from harness_nb.sessions.masking import mask_texts
-from harness_nb.shim.masker import Masker
 from tests.leaks import files_that_hold
 
 if TYPE_CHECKING:
@@ -32,6 +30,11 @@ def command_lines() -> bytes:
         except OSError:
             continue
     return b"\n".join(found)
+
+
+def without_first_letters(text: str) -> str:
+    """Return a text without the letters before a mask: as a prompt may end in a value's first three, these show."""
+    return re.sub(f"({SECRET[:3]}|{SECRET[:2]}|{SECRET[:1]})(?=\\[)", "", text)
 
 
 def test_credentials_of_the_start_are_in_the_environment_and_masked_in_the_log(workers: Workers) -> None:
@@ -58,7 +61,7 @@ def test_a_value_is_masked_when_it_comes_letter_by_letter(workers: Workers) -> N
     for _ in range(3 * len(SECRET) + 2):
         worker.ask(do="input", data="Cg==")
     worker.ends()
-    assert worker.text == f"<[credential:TOKEN]>{SECRET[:-1]}![credential:TOKEN]"
+    assert without_first_letters(worker.text) == f"<[credential:TOKEN]>{SECRET[:-1]}![credential:TOKEN]"
 
 
 def test_a_value_split_over_writes_is_masked(workers: Workers) -> None:
@@ -70,12 +73,12 @@ def test_a_value_split_over_writes_is_masked(workers: Workers) -> None:
         credentials={"TOKEN": SECRET},
     )
     worker.ends()
-    assert worker.text == "[credential:TOKEN]\n" * (len(SECRET) - 1)
+    assert without_first_letters(worker.text) == "[credential:TOKEN]\n" * (len(SECRET) - 1)
 
 
 def test_granted_values_are_handed_out_and_masked_from_then_on(workers: Workers) -> None:
     worker = workers.sh('read value; echo "now $value"')
-    worker.ask(do="grant", id="answer-1", values={"API_KEY": SECRET})
+    worker.ask(do="grant", id="answer-1", values={"API_KEY": SECRET}, masks=masks_of({"API_KEY": SECRET}))
     assert worker.ask(do="take", id="answer-1")["values"] == {"API_KEY": SECRET}
     assert worker.ask(do="take", id="answer-2")["values"] is None
     worker.ask(do="input", data=base64.b64encode(f"{SECRET}\n".encode()).decode())
@@ -89,7 +92,8 @@ def test_texts_are_masked_on_demand_with_every_value_that_was_granted(workers: W
     """The values stay in the shim; the output's held-back tail is not touched."""
     worker = workers.sh("read line", credentials={"TOKEN": SECRET})
     assert worker.ask(do="mask", texts=["plain", f"a{SECRET}b"])["texts"] == ["plain", "a[credential:TOKEN]b"]
-    assert worker.ask(do="grant", id="answer-1", values={"API_KEY": "other-value", "PIN": "123"})["unmasked"] == ["PIN"]
+    values = {"API_KEY": "other-value", "PIN": "123"}
+    assert worker.ask(do="grant", id="answer-1", values=values, masks=masks_of(values))["unmasked"] == ["PIN"]
     assert worker.ask(do="mask", texts=["other-value", "\ud800 123"])["texts"] == ["[credential:API_KEY]", "\ud800 123"]
     assert workers.sh("read line").ask(do="mask", texts=[SECRET])["texts"] == [SECRET]
 
@@ -104,7 +108,30 @@ def test_a_value_of_several_lines_is_masked_as_a_terminal_shows_it(workers: Work
     key = "-----BEGIN-----\nabcdefgh\nijklmnop\n-----END-----"
     worker = workers.sh('printf "%s\\n" "$KEY"', credentials={"KEY": key})
     worker.ends()
-    assert worker.text == "[credential:KEY]\n"
+    assert worker.text == "[credential:KEY]\n\n\n\n"  # as many lines as there were
+
+
+def test_what_a_worker_inherits_is_masked_and_not_handed_out(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIPE_SECRET_KEY", SECRET)
+    script = 'echo "$STRIPE_SECRET_KEY"; echo "<$GH_TOKEN>" | base64; read line'
+    worker = workers.sh(script, env={"GH_TOKEN": "other-value"})
+    worker.prints("[credential:GH_TOKEN]")
+    assert "[credential:STRIPE_SECRET_KEY]" in worker.text
+    assert not worker.ask(do="take", id="start")["values"]
+
+
+def test_a_prompt_that_ends_in_a_values_first_letters_is_shown(workers: Workers) -> None:
+    """Nothing follows it until somebody answers, so nothing but the silence tells that it is no value."""
+    worker = workers.sh('printf "Which tests"; read line', credentials={"TOKEN": SECRET})
+    worker.prints("Which tests")
+
+
+def test_a_value_that_goes_on_after_its_first_letter_was_shown_is_masked(workers: Workers) -> None:
+    script = 'stty -echo; printf "is it s"; read line; printf "%s" "${TOKEN#s}"; read line'
+    worker = workers.sh(script, credentials={"TOKEN": SECRET})
+    worker.prints("is it s")
+    worker.ask(do="input", data="Cg==")
+    worker.prints("is it s[credential:TOKEN]")
 
 
 def test_the_environment_of_the_shim_itself_holds_no_credentials(workers: Workers) -> None:
@@ -112,71 +139,3 @@ def test_the_environment_of_the_shim_itself_holds_no_credentials(workers: Worker
     assert SECRET.encode() not in Path(f"/proc/{worker.shim}/environ").read_bytes()
     assert SECRET.encode() in Path(f"/proc/{worker.pid}/environ").read_bytes()
     assert "TOKEN" not in os.environ
-
-
-# --- Masker ------------------------------------------------------------------------------------
-
-letters = st.sampled_from("xyz\n")
-values = st.dictionaries(st.sampled_from("ABC"), st.text(letters, min_size=4, max_size=9), min_size=1, max_size=3)
-
-
-@st.composite
-def streams(draw: st.DrawFn) -> tuple[dict[str, str], bytes, list[int]]:
-    secrets = draw(values)
-    piece = st.one_of(st.text(letters, max_size=6), st.sampled_from(sorted(secrets.values())))
-    data = "".join(draw(st.lists(piece, max_size=12))).encode()
-    cuts = draw(st.lists(st.integers(0, len(data)), max_size=8))
-    return secrets, data, sorted(cuts)
-
-
-def masked(secrets: dict[str, str], data: bytes, cuts: list[int]) -> bytes:
-    masker = Masker()
-    masker.add(secrets)
-    places = [0, *cuts, len(data)]
-    pieces = [data[one:other] for one, other in pairwise(places)]
-    return b"".join(masker.feed(piece) for piece in pieces) + masker.flush()
-
-
-@given(streams())
-@settings(max_examples=400, deadline=None)
-def test_no_value_comes_through_however_the_output_is_split(case: tuple[dict[str, str], bytes, list[int]]) -> None:
-    secrets, data, cuts = case
-    shown = masked(secrets, data, cuts)
-    assert not any(value.encode() in shown for value in secrets.values())
-    assert shown == masked(secrets, data, [])
-
-
-@given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=6))
-@settings(max_examples=200, deadline=None)
-def test_output_without_values_is_left_byte_for_byte(data: bytes, cuts: list[int]) -> None:
-    secrets = {"ONE": "never-in-there", "TWO": "nor-this-one"}
-    assert masked(secrets, data, sorted(min(cut, len(data)) for cut in cuts)) == data
-
-
-@given(st.binary(max_size=100))
-def test_without_credentials_nothing_is_held_back(data: bytes) -> None:
-    assert Masker().feed(data) == data
-
-
-def test_the_longest_value_is_taken_also_when_a_shorter_one_is_complete_first() -> None:
-    masker = Masker()
-    masker.add({"SHORT": "abcd", "LONG": "abcdefgh"})
-    assert masker.feed(b"<abcd") == b"<"
-    assert masker.feed(b"efgh>") == b"[credential:LONG]>"
-    assert masker.feed(b"abcd") == b""
-    assert masker.flush() == b"[credential:SHORT]"
-
-
-def test_a_value_too_short_to_be_told_from_text_is_not_masked() -> None:
-    masker = Masker()
-    masker.add({"PIN": "123"})
-    assert masker.feed(b"123 tests") == b"123 tests"
-
-
-def test_a_text_on_its_own_does_not_mix_with_the_stream() -> None:
-    masker = Masker()
-    assert masker.mask("abcd") == "abcd"
-    assert masker.add({"ONE": "abcd", "PIN": "123"}) == ["PIN"]
-    assert masker.feed(b"ab") == b""
-    assert masker.mask("cd abcd é") == "cd [credential:ONE] é"
-    assert masker.feed(b"cd") + masker.flush() == b"[credential:ONE]"

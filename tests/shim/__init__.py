@@ -1,0 +1,1 @@
+"""The parts of the shim by themselves; with processes they are tested in tests/sessions."""
