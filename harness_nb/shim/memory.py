@@ -1,9 +1,9 @@
 """The values that a session was given: in this process's memory alone, each for as long as somebody allows it.
 
-On the socket they are what four orders are about: ``grant`` (``id``, ``values`` to hold, ``until`` when in seconds of the
-wall clock, ``masks``: by name the forms in which each is masked from now on; ``unmasked`` names the values without any),
-``take`` (``id``: hands those values out; ``ended`` says that it did once and does no more), ``forget`` (``id``: hands
-them out no longer) and ``mask`` (``texts``: gives them back without any value that it masks).
+On the socket they are what four orders are about: ``grant`` (``id``, ``values`` to hold, ``until`` when in seconds of
+the wall clock, ``masks``: by name the forms in which each is masked from now on; ``unmasked`` names the values without
+any), ``take`` (``id``: hands those values out; ``ended`` says that it did once and does no more), ``forget`` (``id``:
+hands them out no longer) and ``mask`` (``texts``: gives them back without any value that it masks).
 """
 
 from __future__ import annotations
