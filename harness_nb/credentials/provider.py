@@ -22,7 +22,15 @@ from harness_nb.credentials.request import Gathered, Request, request_for
 from harness_nb.credentials.services import KNOWN_SERVICES
 from harness_nb.credentials.sources import Environment, Found, Source, ask, entries_of, registered_source
 from harness_nb.errors import UnusableArgumentError
-from harness_nb.protocol.credentials import ENVIRONMENT, FILES, KEYRING, CredentialEntry, CredentialResult, Service
+from harness_nb.protocol.credentials import (
+    ENVIRONMENT,
+    FILES,
+    KEYRING,
+    SOURCES,
+    CredentialEntry,
+    CredentialResult,
+    Service,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -220,10 +228,13 @@ def _checked(sources: Sequence[str | Source]) -> tuple[str | Source, ...]:
         raise UnusableArgumentError("sources", "it is no list of sources", remedy)
     names = []
     for one in sources:
-        names.append(one if isinstance(one, str) else getattr(one, "name", None))
-        if not isinstance(names[-1], str) or not (isinstance(one, str) or callable(getattr(one, "find", None))):
+        name = one if isinstance(one, str) else getattr(one, "name", None)
+        if not isinstance(name, str) or not (isinstance(one, str) or callable(getattr(one, "find", None))):
             problem = f"a {type(one).__name__} is no source with a name and find()"
             raise UnusableArgumentError("sources", problem, remedy)
+        if not isinstance(one, str) and (name in SOURCES or not is_plain_name(name)):
+            raise UnusableArgumentError("sources", f"no source of your own is called {name!r}", "Call it otherwise")
+        names.append(name)
     if len(set(names)) < len(names):
         raise UnusableArgumentError("sources", "one of them is there twice", remedy)
     return tuple(sources)

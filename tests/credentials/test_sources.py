@@ -9,6 +9,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from harness_nb.credentials import KNOWN_SERVICES, CredentialProvider, Service, Source
@@ -79,6 +81,33 @@ def test_the_first_source_that_has_a_value_wins_and_the_next_supplies_what_it_la
         "PGHOST": file,
     }
     assert found("environment", "files") == {"PGUSER": "environment", "PGPASSWORD": "environment", "PGHOST": file}
+
+
+NAMES = ("PGUSER", "PGHOST", "PGPORT")
+HELD = st.sets(st.tuples(st.sampled_from(NAMES), st.sampled_from([None, "eu"])))
+
+
+@given(st.lists(HELD, min_size=1, max_size=4), st.sampled_from([None, "eu"]), st.booleans())
+def test_each_value_is_of_the_first_source_that_has_it_exactly_else_of_the_first_that_may_fill_the_gap(
+    held: list[set[tuple[str, str | None]]], context: str | None, allow_fallback: bool
+) -> None:
+    def source(number: int) -> Vault:
+        def find(service: str, variables: Sequence[str], asked: str | None) -> dict[str, str]:
+            return {name: f"{number} {asked}" for name in variables if (name, asked) in held[number]}
+
+        made = Vault(find)
+        made.name = f"source {number}"
+        return made
+
+    contexts = [context, None] if context and allow_fallback else [context]
+    expected: dict[str, str] = {}
+    for name in NAMES:
+        having = [f"{number} {one}" for one in contexts for number, has in enumerate(held) if (name, one) in has]
+        expected |= {name: having[0]} if having else {}
+    provider = CredentialProvider("/nowhere", environ={}, sources=[source(number) for number in range(len(held))])
+    result = provider.lookup("postgres", NAMES, context, allow_fallback=allow_fallback)
+    assert (result.reveal(), result.found) == (expected, len(expected) == 3)
+    assert {name: f"source {value.split()[0]}" for name, value in expected.items()} == result.origins
 
 
 def test_a_source_is_asked_for_what_still_lacks_and_not_at_all_where_nothing_does(tmp_path: Path) -> None:
@@ -170,8 +199,13 @@ def test_an_environment_that_is_not_text_has_no_value(tmp_path: Path) -> None:
     assert provider.lookup("redis").reveal() == {}
 
 
+NAMED_ONLY = type("Named", (), {"name": "x"})()
+LIKE_A_BUILT_IN, WITHOUT_A_WORD = (type("Named", (Vault,), {"name": name})(dict) for name in ("keyring", "a\nb"))
+
+
 @pytest.mark.parametrize(
-    "sources", ["files", (), ("files", "files"), (object(),), (None,), (type("S", (), {"name": "x"})(),)]
+    "sources",
+    ["files", (), ("files", "files"), (object(),), (None,), (NAMED_ONLY,), (LIKE_A_BUILT_IN,), (WITHOUT_A_WORD,)],
 )
 def test_a_list_of_sources_that_is_none_is_refused_at_once(sources: Any, tmp_path: Path) -> None:
     with pytest.raises(UnusableArgumentError, match="sources cannot be used"):

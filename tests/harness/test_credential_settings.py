@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from contextlib import closing
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from tests.leaks import files_that_hold
 from tests.orchestrator.written_plans import configure, until, write_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.row(1)
@@ -129,6 +130,36 @@ def test_that_others_can_read_a_file_reaches_the_journal_and_the_board_once(
     [event] = harness._twin.store.events.select(kind="credentials_warning")
     assert (event.session_id, event.data) == (session.id, {"question": question.id, "reason": warning})
     assert files_that_hold(root, SECRET.encode()) == []
+
+
+@pytest.mark.row(2)
+@pytest.mark.parametrize("by", ["a person", "a policy"])
+def test_what_a_source_raises_is_in_no_file_error_or_log(
+    opened: Callable[..., Harness], root: Path, by: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Vault:
+        name = "vault"
+
+        def find(self, service: str, variables: Sequence[str], context: str | None) -> dict[str, str]:
+            raise PermissionError(f"403 for {SECRET}")
+
+    harness = opened(credentials=CredentialProvider(root, sources=[Vault()]))
+    session, question = asking(harness)
+    said = "The source of credentials 'vault' failed (PermissionError)."
+    if by == "a person":
+        with pytest.raises(CredentialsNotFoundError) as caught:
+            question.approve()
+        assert said in str(caught.value)
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
+        [event] = harness._twin.store.events.select(kind="credentials_missing")
+        assert event.data["error"] == said
+    else:
+        harness._twin.desk.approve(question.record, actor="policy", door="policy", strict=False)
+        assert session.wait(timeout=LIMIT).state == "completed"
+        [answer] = harness._twin.store.messages.select(session.id, direction="out")
+        assert (answer.payload["found"], answer.payload["error"]) == (False, said)
+    assert files_that_hold(root, SECRET.encode()) == []
+    assert SECRET not in caplog.text
 
 
 def test_while_somebody_unlocks_the_keyring_everything_else_goes_on(harness: Harness, root: Path) -> None:
