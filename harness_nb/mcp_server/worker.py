@@ -195,7 +195,7 @@ class WorkerServer(MCPServer[Any]):
             raise UnknownToolError(short_line(name), self._tools)
         takes, _, do = self._tools[name]
         understood = takes.model_validate(arguments)
-        await self._in_thread(self._side.require_own, getattr(understood, "session_id", None))
+        self._side.require_own(getattr(understood, "session_id", None))  # without a wait: reports keep their order
         return await do(understood, context)
 
     async def _in_thread(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
