@@ -198,8 +198,8 @@ def safely(text: str) -> str:
 
 def shown_address(text: str) -> str:
     """Return a host or an origin as it may be written down: any page chooses it, so only what addresses are made of."""
-    line = text[:LONGEST]
-    return line if ADDRESS.fullmatch(line) else f"{len(text)} characters that are no address"
+    fit = len(text) <= LONGEST and ADDRESS.fullmatch(text)
+    return text if fit else f"{len(text)} characters that are no address"
 
 
 def shown_method(method: str) -> str:
