@@ -87,8 +87,10 @@ def require_trust(project: Project, *, interactive: bool) -> None:
     if trust is not None and not found:
         return
     if trust is None:
-        print(f"{project.root} is not trusted yet.\nIt has {commands_in(project)}.")  # noqa: T201
-    show_differences(found)
+        print(f"{project.root} is not trusted yet; `harness-nb trust --show` prints its commands.")  # noqa: T201
+        print(f"It has {commands_in(project)}.")  # noqa: T201
+    else:
+        show_differences(found)
     if not _says_yes():
         require_trusted(project.root, now)
     say_trusted(project, now)

@@ -61,7 +61,7 @@ def test_what_init_makes_is_not_trusted_by_itself(shell: Shell) -> None:
 
 def test_trust_given_and_taken_back_are_rows_in_the_journal(shell: Shell, write_plan: WritePlan) -> None:
     root = write_plan("p", "01-01", sh("true")).parents[3]
-    for words in ([], [], ["--remove"]):
+    for words in (["--yes"], ["--yes"], ["--remove"]):
         assert shell("trust", "p", *words).code == 0
     with closing(Store(root)) as store:
         rows = [(one.kind, one.door, bool(one.actor)) for one in store.events.select()]
@@ -70,7 +70,7 @@ def test_trust_given_and_taken_back_are_rows_in_the_journal(shell: Shell, write_
 
 def test_trust_can_be_given_once_and_taken_back(shell: Shell) -> None:
     shell("init", "first")
-    given = shell("trust", "first")
+    given = shell("trust", "first", "--yes")
     assert given.code == 0
     assert "2 plans with 2 blocks to run" in given.out
     assert shell("run", "first", "--yes").code == 0
