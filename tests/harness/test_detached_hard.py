@@ -20,6 +20,7 @@ from harness_nb.store.trust import set_trusted
 from harness_nb.views.troubles import troubles_of
 from tests.harness.test_detached import LIMIT, detached, holder, lines, waits
 from tests.orchestrator.written_plans import states, until, write_plan
+from tests.trusting import trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +73,7 @@ def test_opening_a_project_that_is_not_trusted_does_nothing_of_its_unfinished_ru
         until(lambda: store.runs.get(run.id).generation > 1, 4)
     assert "is not trusted" in str(troubles_of(store))
     assert not (root / "two").exists()
-    set_trusted(root)
+    trust(root)
     again.run().wait(timeout=LIMIT)
 
 
