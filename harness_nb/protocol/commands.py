@@ -177,7 +177,7 @@ class TrustShown:
         held = f"{_count(len(self.plans), 'plan')}, {_count(commands, 'command')}"
         changed = len(self.differences)
         what = f"{_count(changed, 'plan')} with new or changed commands" if changed else "nothing new since then"
-        return f"{'Trusted' if self.trusted else 'Not trusted'}: {self.project} ({held}; {what})."
+        return f"{'Trusted' if self.trusted else 'To be trusted'}: {self.project} ({held}; {what})."
 
     def __repr__(self) -> str:
         return f"<{self.summary}>"

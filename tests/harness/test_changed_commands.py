@@ -14,6 +14,7 @@ import pytest
 
 from harness_nb import AsyncHarness, Harness
 from harness_nb.errors import ChangedCommandsError, UntrustedProjectError
+from harness_nb.mcp_server.failures import sentence
 from harness_nb.store import Store
 from harness_nb.store.trust import note_of_trust, set_trusted
 from tests.orchestrator.written_plans import configure, plan, states, until
@@ -337,6 +338,29 @@ def test_a_trust_of_an_earlier_version_is_asked_about_once(project: Path, opened
     assert "were trusted when nobody noted what they are" in str(error)
     harness.trust()
     assert harness.run().wait().passed
+
+
+def test_the_board_shows_the_difference_of_a_held_plan_until_it_is_trusted(
+    project: Path, opened: Callable[..., Harness]
+) -> None:
+    write_plan(project, "01-01", attack(project))
+    trust(project)
+    harness = opened(trust=False)
+    harness.run().wait()
+    page = harness.board._repr_html_()
+    assert "changed since you trusted them" in page
+    assert "+touch EXECUTED" in page
+    assert f"harness-nb trust {project}" in page
+    harness.trust()
+    assert "+touch EXECUTED" not in harness.board._repr_html_()
+
+
+def test_an_agent_is_told_that_only_the_user_can_say_yes(project: Path, opened: Callable[..., Harness]) -> None:
+    change(project, "01-02", DONE, MARK)
+    told = sentence("harness_start_session", refused(opened(trust=False)), ())
+    assert f"only the user can say yes to it, with `harness-nb trust {project}`" in told
+    assert "h.trust()" not in told
+    assert "Harness(" not in told
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"project": 1}', "[]", '"/elsewhere"', '{"project": "/elsewhere"}'])
