@@ -9,6 +9,7 @@ import sys
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from harness_nb.cli.masked_command import goes_elsewhere, run_masked
 from harness_nb.errors import (
     AnswerNotPrintedError,
     CommandNotFoundError,
@@ -117,8 +118,11 @@ def print_guide() -> None:
     print(text_of("worker_guide.md"), end="")  # noqa: T201
 
 
-def execute(command: list[str]) -> None:
-    """Become a command that has this session's credentials in its environment; does not return.
+def execute(command: list[str], *, raw: bool = False) -> int:
+    """Run a command that has this session's credentials in its environment, and return its exit status.
+
+    What it prints comes masked: on the terminal by the session's shim, elsewhere by this process, which becomes the
+    command where there is nothing to do for it, or where ``raw`` says to leave it alone.
 
     Raises: NotAWorkerError, ShimFailedError, CommandNotFoundError.
     """
@@ -128,6 +132,8 @@ def execute(command: list[str]) -> None:
         print(f"harness-nb: {error}", file=sys.stderr)  # noqa: T201
     environment = {**os.environ, **values}
     try:
+        if values and not raw and goes_elsewhere():
+            return run_masked(command, environment, values)
         os.execvpe(command[0], command, environment)
     except OSError as error:
         raise CommandNotFoundError(command[0], error.strerror or str(error)) from None

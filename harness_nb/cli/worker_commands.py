@@ -52,11 +52,15 @@ def worker_guide() -> None:
 @worker_app.command("exec")
 def worker_exec(
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND…", help="The command and its arguments.")],
+    *,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Leave what it prints as it is, for a program that takes values in.")
+    ] = False,
 ) -> None:
-    """Run a command with all credentials that this session was given in its environment."""
+    """Run a command with all credentials that this session was given in its environment; what it prints is masked."""
     from harness_nb.cli.worker import execute
 
-    execute(command)
+    raise typer.Exit(execute(command, raw=raw))
 
 
 def pairs_of(texts: list[str] | None) -> dict[str, str]:

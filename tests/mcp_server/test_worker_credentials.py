@@ -69,7 +69,7 @@ async def test_by_reference_the_answer_holds_no_value_and_says_how_to_use_it(pro
             assert "harness-nb worker exec -- " in answer["payload"]["instructions"]
             assert SECRET not in str(answer)
         shell = Shell(environment_of(h.store.layout.session(answer["sessionId"])))
-        done = await shell.run("exec", "--", "sh", "-c", 'echo "$DEMO_TOKEN"')
+        done = await shell.run("exec", "--raw", "--", "sh", "-c", 'echo "$DEMO_TOKEN"')
         assert done.stdout == f"{SECRET}\n"
     assert files_that_hold(project, SECRET.encode()) == []
 
