@@ -146,7 +146,7 @@ def _escaped(value: str) -> Iterator[str]:
         yield for_pages
 
 
-_QUOTED_BY_BASH = re.compile(r"([^\w@%+=:./-]|(?:^|(?<=[:=]))~|^#)", re.ASCII)
+_QUOTED_BY_BASH = re.compile(r"([^\w@%+=:./#~-]|(?:^|(?<=[:=]))~|^#)", re.ASCII)
 _IN_DOUBLE_QUOTES = re.compile(r'([\\"$`])')
 _C_ESCAPES = {
     "\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\x1b": "\\E", "\a": "\\a", "\b": "\\b",
