@@ -33,15 +33,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .door import Client
-    from .masker import Masker
+    from .joined import LineMasker, Masker
 
 READ_SIZE = 65536
 BATCH = 1 << 18
 """Bytes that go to the log at once, about: more would only make this process larger."""
 NOTIFY_EVERY = 0.02
 """Seconds between two announcements of output: fifty a second is more than eyes follow."""
-SILENCE = 0.0025
-"""Seconds after which output that could be a value's beginning counts as a prompt's end; eyes do not see them."""
 DRAIN_SILENCE = 0.2
 DRAIN_LIMIT = 2.0
 KILL_LIMIT = 2.0
@@ -66,7 +64,7 @@ class Shim:
 
     def __init__(self, orders: dict[str, Any]) -> None:
         self.orders = orders
-        self.memory = Memory()
+        self.memory = Memory(lines=not orders.get("terminal", True))
         self.unmasked: list[str] = []
         self.settle_at: float | None = None
         self.announced = 0
@@ -242,14 +240,15 @@ class Shim:
         return alive
 
     def _keep(self, data: bytes) -> None:
-        if self.memory.masker is None:
+        masker = self.memory.masker
+        if masker is None:
             self.log.append(data)
             return
-        self.log.append(self.memory.masker.feed(data))
-        self.settle_at = time.monotonic() + SILENCE if self.memory.masker.waiting else None
+        self.log.append(masker.feed(data))
+        self.settle_at = time.monotonic() + masker.silence if masker.waiting else None
 
     def _settle(self) -> None:
-        """Show the end of a prompt that is no value's beginning to speak of, once nothing follows."""
+        """Show the end of a prompt, once nothing follows."""
         if self.settle_at is not None and self.memory.masker is not None and time.monotonic() >= self.settle_at:
             self.settle_at = None
             self.log.append(self.memory.masker.settle())
@@ -346,7 +345,7 @@ class Shim:
             self._insist_on_saying(ended)
         ring(self.orders["bells"])
 
-    def _mask_files(self, masker: Masker) -> None:
+    def _mask_files(self, masker: Masker | LineMasker) -> None:
         """Take the values out of what the worker left as files; nobody knows them once this process has gone."""
         folder = os.path.dirname(self.orders["exit"])
         for name in LEFT_BY_WORKERS:

@@ -23,6 +23,8 @@ BARE = "[…]".encode()
 """The mask where a value's own would spell a value: shorter than any, so that it cannot hold one."""
 MOST_SHOWN = 3
 """Bytes of a value's beginning that may be shown when nothing follows for a while, and at most a quarter of it."""
+SILENCE = 0.0025
+"""Seconds after which output that could be a value's beginning counts as a prompt's end; eyes do not see them."""
 
 
 class Finder:
@@ -122,6 +124,8 @@ def texts_of(data: bytes) -> list[Plain]:
 
 class Masker:
     """Replaces values in a byte stream as it comes; what cannot be decided yet is held back."""
+
+    silence = SILENCE
 
     def __init__(self, finder: Finder | None = None) -> None:
         self._finder = finder or Finder()

@@ -14,17 +14,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .masker import Masker
+    from .joined import LineMasker, Masker
 
 
 class Memory:
     """Values by the id of the answer that they came with; ``start`` is what the session was started with.
 
-    ``masker`` is there once there is anything to mask: only sessions with credentials pay for it.
+    ``masker`` is there once there is anything to mask: only sessions with credentials pay for it. A worker on pipes may
+    write ``lines`` of JSON that have to be joined first.
     """
 
-    def __init__(self) -> None:
-        self.masker: Masker | None = None
+    def __init__(self, *, lines: bool = False) -> None:
+        self.masker: Masker | LineMasker | None = None
+        self._lines = lines
         self._values: dict[str, dict[str, str] | None] = {}
         self._until: dict[str, float] = {}
 
@@ -45,9 +47,9 @@ class Memory:
     ) -> list[str]:
         """Hold values and mask their forms; masks may also be of what the worker has without being given it here."""
         if masks and self.masker is None:
-            from .masker import Masker
+            from .joined import LineMasker, Masker
 
-            self.masker = Masker()
+            self.masker = LineMasker() if self._lines else Masker()
         if self.masker is not None:
             self.masker.add(masks)
         self._values[answer_id] = values

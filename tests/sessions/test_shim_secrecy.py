@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 from pathlib import Path
@@ -139,3 +140,15 @@ def test_the_environment_of_the_shim_itself_holds_no_credentials(workers: Worker
     assert SECRET.encode() not in Path(f"/proc/{worker.shim}/environ").read_bytes()
     assert SECRET.encode() in Path(f"/proc/{worker.pid}/environ").read_bytes()
     assert "TOKEN" not in os.environ
+
+
+def test_an_agent_on_pipes_that_speaks_in_pieces_is_masked_on_the_joined_text(workers: Workers) -> None:
+    script = (
+        "import json, os\n"
+        "for letter in '<' + os.environ['TOKEN'] + '>':\n"
+        "    print(json.dumps({'index': 0, 'delta': {'text': letter}}), flush=True)\n"
+    )
+    worker = workers.python(script, credentials={"TOKEN": SECRET}, terminal=False)
+    worker.ends()
+    texts = [json.loads(line)["delta"]["text"] for line in worker.text.splitlines()]
+    assert texts == ["<", "[credential:TOKEN]", *[""] * (len(SECRET) - 1), ">"]
