@@ -12,7 +12,7 @@ import pytest
 
 from tests.notebooks.save import METADATA, NOTEBOOKS
 
-NAMES = ("quickstart", "checkpoints", "runbook", "agent", "survival")
+NAMES = ("quickstart", "checkpoints", "runbook", "agent", "survival", "credentials")
 JARGON = ("plans?", "sessions?", "checkpoints?", "workers?", "polic(y|ies)")
 
 
