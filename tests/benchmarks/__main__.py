@@ -21,6 +21,7 @@ from tests.benchmarks import (
     browser,
     crowd,
     doors,
+    masking,
     mcp,
     opening,
     projects,
@@ -52,6 +53,8 @@ async def measure_sessions(*, quick: bool) -> AsyncIterator[Figure]:
     """Yield the figures of starting, printing, reporting and answering."""
     yield await starting.start_of_a_session(15 if quick else 41)
     for figure in terminal.output_to_disk(20 if quick else 100, 3):
+        yield figure
+    for figure in masking.masking(20 if quick else 100, 3, 100 if quick else 400):
         yield figure
     for figure in await talking.reports_and_answers(1 if quick else 4):
         yield figure

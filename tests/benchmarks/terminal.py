@@ -13,6 +13,7 @@ from harness_nb.store import Layout
 from tests.benchmarks.figures import Figure, median, project
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 LINE = b"0123456789 the quick brown fox jumps over the lazy dog, and then it all begins anew.\n"
@@ -40,7 +41,7 @@ def _compare(what: str, yardstick: str, goal: float, layout: Layout, source: Pat
     for number in range(rounds):
         folder = layout.session(f"{what}{number}")
         bare.append(megabytes / _bare_loop(source, bare_log, terminal=terminal))
-        ours.append(megabytes / _through_a_shim(layout, source, folder.path.name, terminal=terminal))
+        ours.append(megabytes / through_a_shim(layout, source, folder.path.name, terminal=terminal))
         assert bare_log.stat().st_size == folder.output.stat().st_size
         folder.output.unlink()
     share = median(ours) / median(bare)
@@ -73,11 +74,15 @@ def _bare_loop(source: Path, log: Path, *, terminal: bool) -> float:
     return time.perf_counter() - began
 
 
-def _through_a_shim(layout: Layout, source: Path, name: str, *, terminal: bool) -> float:
+def through_a_shim(
+    layout: Layout, source: Path, name: str, *, terminal: bool, credentials: Mapping[str, str] | None = None
+) -> float:
+    """Return the seconds until all that ``cat`` prints is in a session's log."""
     folder = layout.session(name)
     folder.create()
     began = time.perf_counter()
-    info = launch(layout, name, Launch(("cat", os.fspath(source)), layout.root, terminal=terminal))
+    order = Launch(("cat", os.fspath(source)), layout.root, credentials=credentials or {}, terminal=terminal)
+    info = launch(layout, name, order)
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(info["socket"])
