@@ -23,7 +23,7 @@ BARE = "[…]".encode()
 """The mask where a value's own would spell a value: shorter than any, so that it cannot hold one."""
 MOST_SHOWN = 3
 """Bytes of a value's beginning that may be shown when nothing follows for a while, and at most a quarter of it."""
-SILENCE = 0.0025
+SILENCE = 0.002
 """Seconds after which output that could be a value's beginning counts as a prompt's end; eyes do not see them."""
 
 
