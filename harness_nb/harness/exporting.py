@@ -112,7 +112,7 @@ class Export:
             sessions = copy.tie_up(event.timestamp, event)
             self._gather_secrets(sessions)
             if self._redact.values():
-                copy.rewrite(self._redact.redact, lambda text: self._redact(text) != text)
+                copy.rewrite(self._redact.redact, self._holds_value)
             copy.finish()
         return sessions
 
@@ -133,6 +133,13 @@ class Export:
         folders = {one.options.credentials_dir for one in runs if one.options.credentials_dir is not None}
         providers = [self._desk.broker.provider, *(CredentialProvider(folder) for folder in sorted(folders))]
         return [one for provider in providers for one in provider.one_by_one()]
+
+    def _holds_value(self, row: str) -> bool:
+        """Say whether a row's JSON holds a value; what wraps or colours one in a text is escaped there."""
+        if self._redact(row) != row:
+            return True
+        content = json.loads(row) if "\\" in row else None
+        return bool(self._redact.redact(content) != content)
 
     def _without_values(self, text: str) -> str:
         return self._redact(text)

@@ -264,3 +264,11 @@ def test_an_answer_to_nothing(harness: Harness, asking: Asking) -> None:
     session.stop(grace=0.5)
     with pytest.raises(QuestionExpiredError, match="its session has ended"):
         question.reject("too late")
+
+
+@pytest.mark.row(2)
+def test_what_this_process_has_of_known_services_is_masked_in_what_it_says(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRIPE_SECRET_KEY", "sk_live_inherited")
+    assert Desk(harness._twin.store).redact("printed sk_live_inherited") == "printed [credential:STRIPE_SECRET_KEY]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import tracemalloc
 from typing import TYPE_CHECKING
@@ -66,3 +67,15 @@ def test_there_is_nothing_to_copy_where_no_file_is(tmp_path: Path) -> None:
     for name in ("none", "link", "pipe"):
         assert not copy_output(tmp_path / name, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.row(2)
+def test_a_value_that_is_encoded_or_coloured_is_blotted_out(tmp_path: Path) -> None:
+    value = "hunter2-planted"
+    coloured = "\x1b[1m".join(value).encode()
+    encoded = base64.b64encode(value.encode())
+    (tmp_path / "log").write_bytes(b"." * (PIECE - 20) + coloured + b" " + encoded + b".")
+    copy_output(tmp_path / "log", tmp_path / "copy", blot=Redactor({"ONE": value}))
+    copied = (tmp_path / "copy").read_bytes()
+    assert set(copied) <= set(b".* =")
+    assert len(copied) == (tmp_path / "log").stat().st_size
