@@ -36,8 +36,6 @@ def _stem(given: str) -> str:
 class Service(WireModel):
     """The variables a service is known by, and the words that name its files (none: its own name)."""
 
-    model_config = ConfigDict(extra="ignore")  # a value that somebody put here by mistake goes no further
-
     variables: tuple[Annotated[str, AfterValidator(_variable)], ...] = ()
     stems: tuple[Annotated[str, AfterValidator(_stem)], ...] = ()
 

@@ -219,7 +219,8 @@ class Config(WireModel):
         for name in given:
             if not re.fullmatch(r"[\w .-]{1,100}", name) or not re.search(r"[^\W_]", name):
                 raise ValueError(f"{name[:100]!r} is no name of a service: use letters, digits, '-', '_' and '.'")
-        return given
+        # other keys go no further: somebody may have put a value there by mistake
+        return {name: Service(variables=one.variables, stems=one.stems) for name, one in given.items()}
 
     @field_validator("notify", mode="before")
     @classmethod

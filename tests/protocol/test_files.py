@@ -58,6 +58,8 @@ FULL: list[tuple[type[WireModel], str]] = [
         "verificationRequired": false, "autoCommit": true, "phaseOrder": "declared", "worker": "runbook",
         "maxRetries": 0, "retryDelay": 0.5, "credentialsDir": "creds", "deliver": "message",
         "maxOutputMegabytes": 10.0, "policies": [{"do": "wait"}], "quietAfter": 60.0, "notify": [],
+        "credentialSources": ["keyring", "files"],
+        "services": {"acme": {"variables": ["ACME_TOKEN"], "stems": ["acme"]}},
         "theirOwn": {"key": [1]}}"""),
     (SessionRecord, f"""{{"id": "s", "worker": "runbook", "state": "failed", "reason": "lost", "runId": "r",
         "planId": "01-01", "phase": "1", "attempt": 2, "workingDir": ".", "command": ["true"], "taskType": "execute",
@@ -112,6 +114,7 @@ MINIMAL: list[tuple[type[WireModel], dict[str, Any], dict[str, Any]]] = [
         "version": 1, "maxParallelExecutions": 2, "maxParallelResearch": 2, "verificationRequired": True,
         "autoCommit": False, "phaseOrder": "implied", "maxRetries": 2, "retryDelay": 2.0, "deliver": "reference",
         "maxOutputMegabytes": 1024.0, "policies": [], "quietAfter": 300.0, "notify": [],
+        "credentialSources": ["files"], "services": {},
     }),
     (RoadmapFrontmatter, {}, {}),
 ]  # fmt: skip
