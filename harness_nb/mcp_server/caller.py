@@ -57,7 +57,11 @@ class Caller:
         Raises: OutsideProjectError, UnusableArgumentError.
         """
         root = self.harness.root
-        found = await to_thread(_full, root, path, "workingDir")
+        try:
+            found = await to_thread(_full, root, path, "workingDir")
+        except UnusableArgumentError as error:
+            self.harness.store.refusals.note("mcp", "unusable_path", str(error), {"path": path})
+            raise
         if not found.is_relative_to(root):
             raise self.harness.store.refusals.refuse(OutsideProjectError(found, root))
         return found

@@ -70,9 +70,19 @@ def find_specs(root: Path) -> list[Spec]:
 
 
 def find_plans(root: Path, spec_dir: str | None = None) -> Found:
-    """Return the project's plan files; ``spec_dir`` chooses a spec by its folder, relative to the project."""
-    if spec_dir:
-        return _find_chosen(root, root / spec_dir)
+    """Return the project's plan files; ``spec_dir`` chooses a spec by its folder, relative to the project.
+
+    A place that lies outside of the project, also by a link, holds none: plans are read and written there.
+    """
+    found = _find_chosen(root, root / spec_dir) if spec_dir else _find_usual(root)
+    if found.spec is None or found.spec.plans_folder.resolve().is_relative_to(root.resolve()):
+        return found
+    place = relative(root, found.spec.plans_folder)
+    message = f"{place} leads out of the project, so the plans there are not used; put them inside of it"
+    return Found(problems=[PlanProblem(message=message, path=place, kind="specs")])
+
+
+def _find_usual(root: Path) -> Found:
     specs = find_specs(root)
     if not specs:
         return Found()

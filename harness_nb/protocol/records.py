@@ -163,7 +163,7 @@ class EventRecord(WireModel):
         if self.kind == "recovered":
             found += [f"{count} {word}" for word, count in self.data.items()]
         tried = self.data.get("tried")
-        found += [f"{name} {text}" for name, text in tried.items()] if isinstance(tried, dict) else []
+        found[:0] = [f"{name} {text}" for name, text in tried.items()] if isinstance(tried, dict) else []
         for unit in ("characters", "bytes"):
             found += [f"{self.data[unit]:,} {unit}"] if isinstance(self.data.get(unit), int) else []
         return short_line(", ".join(found))

@@ -165,7 +165,7 @@ class Messages:
         wanted = message.in_response_to or ""
         question = self.find(wanted, message.session_id)
         if question is None or question.direction != "in":
-            raise MessageNotFoundError(wanted, message.session_id)
+            raise self._not_found(wanted, message.session_id)
         expected = ANSWERS.get(question.type)
         if expected is None or message.type not in (expected, "abort_task"):
             raise WrongAnswerTypeError(question.type, message.type, expected)
@@ -188,10 +188,14 @@ class Messages:
         record = self.find(message_id, session_id)
         if record is not None:
             return record
+        raise self._not_found(message_id, session_id)
+
+    def _not_found(self, message_id: str, session_id: str | None) -> Exception:
+        """Return what to raise; that a message is another session's is written down."""
         other = self.find(message_id) if session_id is not None else None
-        if other is None or session_id is None:
-            raise MessageNotFoundError(message_id, session_id)
-        raise self._refused(ForeignMessageError(message_id, session_id, other.session_id))
+        if other is None or session_id is None or other.session_id == session_id:
+            return MessageNotFoundError(message_id, session_id)
+        return self._refused(ForeignMessageError(message_id, session_id, other.session_id))
 
     def at(self, seq: int) -> MessageRecord:
         """Return the message with this number.

@@ -48,7 +48,7 @@ TRY_AGAIN = 2.0
 LAST_PATIENCE = 1.0
 """Seconds that a process waits at its end until what it refused is written."""
 LONGEST = 200
-TOKEN_LIKE = re.compile(r"[A-Za-z0-9_\-+/=]{40,}")
+TOKEN_LIKE = re.compile(r"[A-Za-z0-9_\-]{40,}")
 ADDRESS = re.compile(r"(?:[a-z][a-z+.\-]{0,20}://)?[A-Za-z0-9.\-_\[\]:]{1,200}")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 ODD = {

@@ -11,8 +11,9 @@ from harness_nb.errors import HarnessError, SessionNotFoundError, UnfitNameError
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.files import SessionStatus
 from harness_nb.protocol.records import ENDED_STATES, SessionRecord
+from harness_nb.protocol.shown import short_line
 from harness_nb.store.atomic import read_model, write_model
-from harness_nb.store.layout import require_name
+from harness_nb.store.layout import SHOWN, fit_file_stem, require_name
 
 if TYPE_CHECKING:
     import sqlite3
@@ -76,6 +77,9 @@ class Sessions:
         except UnfitNameError as error:
             raise self._refused(error) from None
         rows = self._journal.read("SELECT data FROM sessions WHERE id = ?", (session_id,))
+        if not rows and (not str(session_id).isascii() or fit_file_stem(session_id) is None):
+            shown = short_line(repr(session_id), SHOWN)
+            raise self._refused(UnfitNameError(str(session_id), shown, "no session has such signs in its id"))
         if not rows:
             raise SessionNotFoundError(session_id)
         return _record(rows[0])

@@ -56,7 +56,7 @@ def test_a_refusal_is_an_act_that_says_which_door_why_and_what_was_tried(store: 
     [event] = store.events.select(kind=KIND)
     assert event.is_act
     assert (event.door, event.data["why"], event.text) == (
-        "mcp port", "foreign_host", "Use another name., host evil.example",
+        "mcp port", "foreign_host", "host evil.example, Use another name.",
     )  # fmt: skip
 
 
