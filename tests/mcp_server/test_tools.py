@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from mcp_types import TextContent
 
-from harness_nb.store.trust import set_trusted
 from tests.leaks import files_that_hold
 from tests.mcp_server.conftest import WAYS, both_transports, connect, write_plan
+from tests.trusting import trust
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -113,7 +113,7 @@ async def test_the_project_and_its_plans_from_state_to_a_completed_session(root:
         assert state["graph"]["available"] == ["01-01"]
         assert [plan["id"] for plan in state["plans"]] == ["01-01", "01-02"]
         assert "harness-nb trust" in await agent.refused("harness_start_session", workingDir=".", plan="01-01")
-        set_trusted(root)
+        trust(root)
         session = await agent.call("harness_start_session", workingDir=".", plan="01-01", worker="runbook")
         assert session["plan"] == "01-01"
         wanted = ["completed", "failed"]

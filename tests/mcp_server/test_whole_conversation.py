@@ -11,9 +11,9 @@ import anyio
 import pytest
 
 from harness_nb import lookup_credentials
-from harness_nb.store.trust import set_trusted
 from tests.leaks import files_that_hold
 from tests.mcp_server.orchestrating import ToolError, Tools, end_everything, tools_of, yes
+from tests.trusting import trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (folder / ".orchestration").mkdir(parents=True)
     (folder / "planning" / "plans" / "01-door").mkdir(parents=True)
     (folder / "planning" / "plans" / "01-door" / "01-01-PLAN.md").write_text(PLAN)
-    set_trusted(folder)
+    trust(folder)
     yield folder
     end_everything(folder)
 
