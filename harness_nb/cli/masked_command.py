@@ -13,6 +13,7 @@ import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from harness_nb.credentials.forms import masks_of
 from harness_nb.shim.masker import Masker
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Carrier:
         self.source = source
         self._target = target
         self._masker = Masker()
-        self._masker.add(dict(values))
+        self._masker.add(masks_of(values))
 
     def carry(self) -> bool:
         """Carry what is there; false at the end, also where nobody reads any more."""

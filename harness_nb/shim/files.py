@@ -58,6 +58,25 @@ class LastWord:
         os.replace(self._kept, self._path)
 
 
+def json_changed(text: str, change: Callable[[str], str]) -> str:
+    """Return a text changed as it is, and in each text of its JSON: the escapes there may be anybody's."""
+    text = change(text)
+    try:
+        content = json.loads(text)
+        changed = _texts_changed(content, change)
+    except (ValueError, RecursionError):
+        return text
+    return text if changed == content else json.dumps(changed, indent=2, ensure_ascii=False) + "\n"
+
+
+def _texts_changed(content: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(content, str):
+        return change(content)
+    if isinstance(content, dict):
+        return {change(key): _texts_changed(part, change) for key, part in content.items()}
+    return [_texts_changed(part, change) for part in content] if isinstance(content, list) else content
+
+
 def rewrite(path: str, change: Callable[[str], str]) -> None:
     """Change a file's text where it lies, so that it stays the same file wherever somebody moves it meanwhile.
 

@@ -22,7 +22,7 @@ import signal
 import time
 
 from .door import Door
-from .files import LastWord, remove, rewrite, ring, write_json
+from .files import LastWord, json_changed, remove, rewrite, ring, write_json
 from .log import Log
 from .memory import Memory
 from .terminal import Keyboard, Pipes, Terminal, set_size
@@ -350,7 +350,7 @@ class Shim:
         folder = os.path.dirname(self.orders["exit"])
         for name in LEFT_BY_WORKERS:
             try:
-                rewrite(os.path.join(folder, name), masker.mask)
+                rewrite(os.path.join(folder, name), lambda text: json_changed(text, masker.mask))
             except OSError:  # the disk may be full, and how the worker ended must be told all the same
                 continue
 

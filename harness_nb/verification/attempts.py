@@ -19,6 +19,7 @@ from harness_nb.protocol.manifest import Manifest, UnusableCheck
 from harness_nb.protocol.report import CheckResult
 from harness_nb.verification.http import join_url
 from harness_nb.verification.registry import REGISTERED, CheckContext, Outcome
+from harness_nb.verification.shortening import Redact, current_redact, redacted
 
 if TYPE_CHECKING:
     from harness_nb.protocol.base import VerifiedBy
@@ -27,11 +28,8 @@ Verdict = bool | tuple[bool, str] | CheckResult
 Ask = Callable[[CheckSpec], Verdict | Awaitable[Verdict]]
 """Judges one check: by a browser of the caller's, or by a person. It may be async; if not, it runs in a thread."""
 
-Redact = Callable[[str], str]
-
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
-_WITHHELD = "[withheld: the redaction of this text failed]"
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,11 @@ async def judge(job: Job, context: CheckContext, judges: Judges) -> CheckResult:
     """Return the result of one check, after as many tries as it is given."""
     started = time.monotonic()
     refusal = job.refusal
-    outcome, by = (Outcome(False, refusal), None) if refusal else await _try_until_passed(job, context, judges)
+    token = current_redact.set(judges.redact)
+    try:
+        outcome, by = (Outcome(False, refusal), None) if refusal else await _try_until_passed(job, context, judges)
+    finally:
+        current_redact.reset(token)
     return make_result(job, outcome, judges.redact, duration=(time.monotonic() - started) * 1000, verified_by=by)
 
 
@@ -117,12 +119,7 @@ def make_result(
 
 
 def _redacted(text: str | None, redact: Redact | None) -> str | None:
-    if text is None or redact is None:
-        return text
-    try:
-        return redact(text)
-    except Exception:  # a text that may hold a secret is not shown, whatever went wrong
-        return _WITHHELD
+    return None if text is None else redacted(text, redact)
 
 
 async def _try_until_passed(job: Job, context: CheckContext, judges: Judges) -> tuple[Outcome, VerifiedBy | None]:

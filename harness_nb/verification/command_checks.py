@@ -15,6 +15,7 @@ from harness_nb.verification.commands import CommandResult, HeadAndTail, run_she
 from harness_nb.verification.defaults import OFFLINE, Purpose, Wanted, default_command
 from harness_nb.verification.patterns import LiteralSearch, check_regex, find_in_text
 from harness_nb.verification.registry import CheckContext, Outcome, check
+from harness_nb.verification.shortening import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,8 +79,9 @@ async def command_output(spec: CommandOutput, context: CheckContext) -> Outcome:
 def _refuse_if_idle(command: str) -> None:
     """Refuse a script that the shell ends with status 0 because there is nothing in it to do."""
     if all(_IDLE_LINE.fullmatch(line) for line in command.splitlines()):
+        shown = shortened(command, 200)
         raise CheckCouldNotRunError(
-            f"Could not run: {command[:200]!r} holds no command, only blank lines, comments or options; write one."
+            f"Could not run: {shown!r} holds no command, only blank lines, comments or options; write one."
         )
 
 
@@ -150,8 +152,8 @@ async def _run_tool(
 
 
 def _judge(result: CommandResult, command: str, reason: str = "") -> Outcome:
-    shown = command if len(command) <= 200 else f"{command[:200]}…"
+    shown = shortened(command, 200)
     last = next((line for line in reversed(result.combined.splitlines()) if line.strip()), "")
-    said = f" Last line: {last.strip()[:300]}" if last else ""
+    said = f" Last line: {shortened(last.strip(), 300)}" if last else ""
     error = f"{shown!r} {result.ending}.{said}"
     return Outcome.of(result.exit_status == 0, error, output=result.combined or None, notes=f"Ran {shown!r}{reason}.")

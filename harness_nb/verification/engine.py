@@ -19,11 +19,13 @@ from harness_nb.protocol.checks import CheckSpec, HumanCheck
 from harness_nb.protocol.manifest import Manifest, parse_manifest
 from harness_nb.protocol.report import CheckResult, Report
 from harness_nb.verification import command_checks, files, http, system
-from harness_nb.verification.attempts import Ask, Job, Judges, Redact, jobs_of, judge, make_result
+from harness_nb.verification.attempts import Ask, Job, Judges, jobs_of, judge, make_result
 from harness_nb.verification.registry import REGISTERED, CheckContext, Outcome, clash
 
 if TYPE_CHECKING:
     import os
+
+    from harness_nb.verification.shortening import Redact
 
 OnProgress = Callable[[int, int, CheckResult], Awaitable[None] | None]
 """Called after each check with how many are done, how many there are, and the result."""

@@ -11,6 +11,7 @@ import anyio.to_thread
 from harness_nb.errors import CheckCouldNotRunError
 from harness_nb.verification.patterns import Match, find_in_file
 from harness_nb.verification.registry import CheckContext, Outcome, check
+from harness_nb.verification.shortening import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,7 +123,7 @@ def _schema_problems(document: Any, schema: Any, folder: Path) -> list[str]:
         raise CheckCouldNotRunError(
             f"The schema refers to {missing.ref!r}, which is no file beside it; nothing is downloaded."
         ) from missing
-    return [f"{error.json_path}: {_short(error.message)}" for error in errors[:MAX_SHOWN_PROBLEMS]]
+    return [f"{error.json_path}: {shortened(error.message, MAX_SHOWN_LENGTH)}" for error in errors[:MAX_SHOWN_PROBLEMS]]
 
 
 def _schemas_beside(folder: Path) -> Callable[[str], Any]:
@@ -139,7 +140,3 @@ def _schemas_beside(folder: Path) -> Callable[[str], Any]:
         return Resource.from_contents(_load(path), default_specification=DRAFT202012)
 
     return retrieve
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= MAX_SHOWN_LENGTH else f"{text[: MAX_SHOWN_LENGTH - 1]}…"

@@ -10,6 +10,7 @@ from harness_nb.errors import CheckCouldNotRunError
 from harness_nb.verification.commands import HeadAndTail
 from harness_nb.verification.patterns import find_in_text
 from harness_nb.verification.registry import CheckContext, Outcome, check
+from harness_nb.verification.shortening import shortened
 
 if TYPE_CHECKING:
     import httpx
@@ -188,5 +189,4 @@ def _list_difference(wanted: list[Any], given: list[Any], *, partial: bool, plac
 
 
 def _brief(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 120 else f"{text[:119]}…"
+    return shortened(json.dumps(value, ensure_ascii=False, default=str), 120)

@@ -15,6 +15,7 @@ import anyio.to_thread
 
 from harness_nb.errors import CheckCouldNotRunError
 from harness_nb.verification import search_process
+from harness_nb.verification.shortening import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +32,7 @@ class Match:
     text: str
 
     def __str__(self) -> str:
-        shown = self.text if len(self.text) <= 200 else f"{self.text[:200]}…"
-        return f"line {self.line}: {shown}"
+        return f"line {self.line}: {shortened(self.text, 200)}"
 
 
 class LiteralSearch:

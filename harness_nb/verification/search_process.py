@@ -19,6 +19,9 @@ from pathlib import Path
 LONGEST = 600
 """Seconds of processor time, as long as the longest time limit that a check has by itself."""
 
+MOST_TEXT = 1 << 16
+"""Characters of a match that are told; they are shortened for people where values can be masked before."""
+
 
 def first_match(pattern: str, text: str) -> tuple[int, str] | None:
     """Return the line number and the text of the first match; ``^`` and ``$`` mean lines."""
@@ -40,7 +43,7 @@ def main(pattern: str, file: str) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (LONGEST, most))
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     match = first_match(pattern, decode(data))
-    print(json.dumps(match and (match[0], match[1][:500])))  # noqa: T201 - its output is its result
+    print(json.dumps(match and (match[0], match[1][:MOST_TEXT])))  # noqa: T201 - its output is its result
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SERVICES = ["stripe", "sendgrid", "github"]
 NAMES = names_of(SERVICES)
-LIMIT = 90
+LIMIT = 200
 HABIT_NAMES = [one.__name__ for one in HABITS]
 REPORT, AWAIT = "mcp__harness__harness_worker_report", "mcp__harness__harness_worker_await"
 EXEC = f"{shlex.join(OURS)} worker exec --"

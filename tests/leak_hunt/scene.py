@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness_nb import Question, Session
+    from harness_nb.protocol.records import MessageRecord
 
 REPOSITORY = HERE.parents[1]
-LIMIT = 90
+LIMIT = 200
 SERVICES = {
     "terminal": ["postgres", "github"],
     "pipes": ["aws", "openai"],
@@ -97,6 +98,7 @@ class Scene:
     shown: dict[str, str] = field(default_factory=dict)
     processes: list[Hit] = field(default_factory=list)
     doors: list[str] = field(default_factory=list)
+    granted: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def values(self, who: str) -> dict[str, str]:
         return {name: value for service in SERVICES[who] for name, value in self.plant.values[service].items()}
@@ -273,7 +275,8 @@ def _answer(made: Scene, harness: Harness, question: Question, number: int) -> N
     """Answer a question; credentials by one door after the other, and all else with values in the notes."""
     record = question.record
     made.look(f"question {record.id}", f"{question!r}\n{question._repr_html_()}")
-    notes = told(_granted(made, record.session_id))
+    known = _granted(made, record)
+    notes = told(known) if known else "nothing to tell"
     if record.type == "credentials_needed":
         doors = ("python", "with values", "shell", "mcp", "mcp with values", "http", "http with values")
         door = next((one for one in doors if one not in made.doors), "python")
@@ -292,11 +295,17 @@ def _answer(made: Scene, harness: Harness, question: Question, number: int) -> N
         question.answer(f"no {notes}" if record.type == "verification_needed" else notes)
 
 
-def _granted(made: Scene, session_id: str) -> dict[str, str]:
-    who = next((name for name, known in made.sessions.items() if known == session_id), None)
-    if who is None:
-        who = "python" if session_id.startswith("ask") else "runbook" if session_id.startswith("01-01") else "broken"
-    return made.values(who)
+def _granted(made: Scene, record: MessageRecord) -> dict[str, str]:
+    """Return what a session has when a question of its is answered: nobody can mask what it gets later."""
+    who = next((name for name, known in made.sessions.items() if known == record.session_id), None)
+    if who in ("terminal", "pipes", "crash", "forged"):
+        return made.values(who)
+    if record.session_id.startswith("ask"):
+        return made.values("python") if record.type != "credentials_needed" else {}
+    own = made.granted.setdefault(record.session_id, {})
+    if record.type == "credentials_needed":
+        own |= {name: made.plant.by_name[name] for name in record.payload["envVars"]}
+    return own
 
 
 def _provide(made: Scene, harness: Harness, question: Question, door: str, notes: str) -> None:

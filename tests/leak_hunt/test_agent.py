@@ -14,7 +14,7 @@ from tests.leak_hunt.searching import in_short
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.row(2), pytest.mark.row(8), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.row(2), pytest.mark.row(8), pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -149,10 +149,8 @@ def as_by_file(services: list[str]) -> None:
     for number, (kind, payload) in enumerate(questions(values), 10):
         if kind in kinds:
             ask_by_file(folder, number, {"type": kinds[kind], **payload})
-    for broken in (
-        f'{{"type": "decision", "decision": {json.dumps(text)}',
-        json.dumps({"type": text, "decision": text}),
-    ):
+    half = json.dumps(" ".join(values.values()))  # of more in half a file nobody can say how it is written
+    for broken in (f'{{"type": "decision", "decision": {half}', json.dumps({"type": text, "decision": text})):
         put(folder / "checkpoint.json", broken)
         until = time.monotonic() + PATIENCE
         while (folder / "checkpoint.json").exists():
