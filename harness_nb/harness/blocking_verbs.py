@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness_nb.harness.blocking_handles import Question, Run, Session, call
 from harness_nb.harness.display import show_to_reader, waiting
+from harness_nb.harness.hiding import hides_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +35,7 @@ class BlockingVerbs:
 
     _twin: AsyncHarness
 
+    @hides_values
     def start_session(
         self,
         *,
@@ -150,6 +152,7 @@ class BlockingVerbs:
         """Return the questions that wait for an answer, oldest first."""
         return [Question(twin) for twin in call(self._twin.get_pending, session_id, message_types)]
 
+    @hides_values
     def respond(
         self,
         type: str,  # noqa: A002 — the protocol's own word

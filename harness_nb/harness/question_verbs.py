@@ -8,6 +8,7 @@ import anyio.to_thread
 
 from harness_nb.harness.arguments import names_of
 from harness_nb.harness.handles import AsyncQuestion
+from harness_nb.harness.hiding import hides_values
 from harness_nb.harness.opened import Opened
 from harness_nb.orchestrator import ask
 from harness_nb.store import require_workplace
@@ -29,6 +30,7 @@ class QuestionVerbs(Opened):
         found = await anyio.to_thread.run_sync(self.store.messages.pending, session_id, names_of(message_types))
         return [AsyncQuestion(self._whole, one) for one in found]
 
+    @hides_values
     async def respond(
         self,
         type: str,  # noqa: A002 — the protocol's own word

@@ -10,6 +10,7 @@ import anyio.to_thread
 from harness_nb import errors
 from harness_nb.harness.arguments import command_of, credentials_of, environment_of, folder_of, params_of, states_of
 from harness_nb.harness.handles import AsyncSession
+from harness_nb.harness.hiding import hides_values
 from harness_nb.harness.opened import Opened
 from harness_nb.harness.state import open_project, publish_state
 from harness_nb.orchestrator.attempts import task_message
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 class SessionVerbs(Opened):
     """The harness's verbs for sessions."""
 
+    @hides_values
     async def start_session(
         self,
         *,
