@@ -271,4 +271,6 @@ def test_what_this_process_has_of_known_services_is_masked_in_what_it_says(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STRIPE_SECRET_KEY", "sk_live_inherited")
-    assert Desk(harness._twin.store).redact("printed sk_live_inherited") == "printed [credential:STRIPE_SECRET_KEY]"
+    assert (
+        Desk(harness._twin.store).broker.redact("printed sk_live_inherited") == "printed [credential:STRIPE_SECRET_KEY]"
+    )
