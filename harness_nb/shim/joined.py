@@ -10,13 +10,14 @@ left byte for byte, and lines that are no JSON are masked as bytes.
 from __future__ import annotations
 
 import json
+import time
 
 from .masker import SILENCE, Finder, Masker, texts_of
 from .plain import between
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
     from .needles import Hit
@@ -36,14 +37,16 @@ MOST_WAITING = 1 << 20
 """Bytes of lines that wait; more are let go, whatever their texts may be the beginning of."""
 LONGEST_LINE = 16 << 20
 LINE_SILENCE = 1.0
+"""Seconds that a line waits for its stream to go on; others may go on meanwhile."""
 FEW = 3
 
 
 class Line:
     """One line of JSON, until each of its texts is decided; or what is no JSON, and stands behind one that waits."""
 
-    def __init__(self, raw: bytes, content: Any = None) -> None:
+    def __init__(self, raw: bytes, since: float, content: Any = None) -> None:
         self.raw = raw
+        self.since = since
         self.content = content
         self.undecided = 0
         self.changed = False
@@ -152,7 +155,8 @@ class Stream:
 class LineMasker:
     """Replaces values in what a worker writes into a pipe; it is used as a ``Masker`` is."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._finder = Finder()
         self._bytes = Masker(self._finder)
         self._begun = b""  # a line of JSON without its end
@@ -177,12 +181,20 @@ class LineMasker:
         written = [self._line(line) for line in lines]
         if sum(len(line.raw) for line in self._queue) > MOST_WAITING:
             written.append(self._let_go())
+        self._wait()
+        return b"".join(written)
+
+    def _wait(self) -> None:
         self.waiting = bool(self._queue or self._begun or self._bytes.waiting)
         self.silence = LINE_SILENCE if self._queue or self._begun else SILENCE
-        return b"".join(written)
+        if self._queue:
+            self.silence = max(0.0, self._queue[0].since + LINE_SILENCE - self._clock())
 
     def settle(self) -> bytes:
         """Return what may be written since nothing more has come for as long as ``silence`` says."""
+        self._wait()
+        if self._queue and self.silence > 0:
+            return b""
         self.waiting = False
         written = self._let_go()
         if self._begun:  # who writes a line of JSON does not stop in its middle
@@ -209,7 +221,7 @@ class LineMasker:
             content = json.loads(line)
         except (ValueError, RecursionError):
             return self._text(line)
-        return self._in_order(self._bytes.flush()) + self._json(Line(line, content))
+        return self._in_order(self._bytes.flush()) + self._json(Line(line, self._clock(), content))
 
     def _text(self, data: bytes) -> bytes:
         self._in_text = not data.endswith(b"\n")
@@ -219,7 +231,7 @@ class LineMasker:
         """Return what is to be written now, or put it behind the lines that wait."""
         if not self._queue:
             return masked
-        self._queue.append(Line(masked))
+        self._queue.append(Line(masked, self._clock()))
         return b""
 
     def _json(self, line: Line) -> bytes:

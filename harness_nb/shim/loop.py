@@ -245,13 +245,17 @@ class Shim:
             self.log.append(data)
             return
         self.log.append(masker.feed(data))
+        self._wait_for_more(masker)
+
+    def _wait_for_more(self, masker: Masker | LineMasker) -> None:
         self.settle_at = time.monotonic() + masker.silence if masker.waiting else None
 
     def _settle(self) -> None:
         """Show the end of a prompt, once nothing follows."""
-        if self.settle_at is not None and self.memory.masker is not None and time.monotonic() >= self.settle_at:
-            self.settle_at = None
-            self.log.append(self.memory.masker.settle())
+        masker = self.memory.masker
+        if self.settle_at is not None and masker is not None and time.monotonic() >= self.settle_at:
+            self.log.append(masker.settle())
+            self._wait_for_more(masker)
 
     def _announce(self) -> None:
         now = time.monotonic()

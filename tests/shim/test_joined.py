@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from harness_nb.credentials.forms import masks_of
 from harness_nb.shim.joined import LineMasker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.row(2)
 
@@ -43,8 +46,8 @@ def line(content: dict[str, Any]) -> bytes:
     return json.dumps(content, separators=(",", ":")).encode() + b"\n"
 
 
-def masker() -> LineMasker:
-    found = LineMasker()
+def masker(clock: Callable[[], float] = lambda: 0.0) -> LineMasker:
+    found = LineMasker(clock)
     found.add(masks_of(VALUES))
     return found
 
@@ -115,12 +118,16 @@ def test_a_line_that_waits_is_written_as_soon_as_its_stream_ends_and_keeps_the_o
     assert not one.waiting
 
 
-def test_after_a_silence_a_line_waits_no_longer_and_the_rest_of_its_value_is_masked() -> None:
-    one = masker()
+def test_after_a_second_a_line_waits_no_longer_and_the_rest_of_its_value_is_masked() -> None:
+    now = [0.0]
+    one = masker(lambda: now[0])
     assert one.feed(line(delta(f"so {SECRET[:2]}"))) == b""
     assert one.waiting
-    assert one.silence == 1.0
-    assert one.settle() == line(delta(f"so {SECRET[:2]}"))
+    now[0] = 0.75
+    assert one.feed(line(delta("other", 1))) == one.settle() == b""
+    assert (one.waiting, one.silence) == (True, 0.25)
+    now[0] = 1.0
+    assert one.settle() == line(delta(f"so {SECRET[:2]}")) + line(delta("other", 1))
     assert one.feed(line(delta(SECRET[2:] + "!"))) == line(delta("[credential:TOKEN]!"))
 
 
