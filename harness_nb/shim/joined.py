@@ -35,6 +35,8 @@ PIECES = frozenset(("delta", "update"))
 """The names under which texts come in pieces: of any other a beginning of a few letters is no reason to wait."""
 MOST_WAITING = 1 << 20
 """Bytes of lines that wait; more are let go, whatever their texts may be the beginning of."""
+MOST_STREAMS = 200
+"""Streams whose last letters are remembered without a line that waits; the ones longest silent are forgotten."""
 LONGEST_LINE = 16 << 20
 LINE_SILENCE = 1.0
 """Seconds that a line waits for its stream to go on; others may go on meanwhile."""
@@ -80,6 +82,11 @@ class Stream:
 
     def __bool__(self) -> bool:
         return bool(self._data)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a line waits for it."""
+        return bool(self._pieces)
 
     def add(self, line: Line, path: Path, text: str) -> None:
         """Take in the next piece; ``decide`` says what becomes of it."""
@@ -248,6 +255,10 @@ class LineMasker:
             stream.decide(patient=not PIECES.isdisjoint(path))
             if stream:
                 self._streams[owner, path] = stream
+        if len(self._streams) > MOST_STREAMS:
+            silent = [key for key, stream in self._streams.items() if not stream.waits]
+            for key in silent[: len(self._streams) - MOST_STREAMS]:
+                del self._streams[key]
         return self._ready()
 
     def _let_go(self) -> bytes:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness_nb.credentials.forms import masks_of
-from harness_nb.shim.joined import LineMasker
+from harness_nb.shim.joined import MOST_STREAMS, LineMasker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,3 +150,10 @@ def test_more_than_a_moderate_amount_does_not_wait() -> None:
     held = line(delta("ghp_x8"))
     assert one.feed(held) == b""
     assert one.feed(line(delta("a" * (1 << 20), 1))).startswith(held)
+
+
+def test_what_is_remembered_of_streams_that_ended_without_a_word_is_bounded() -> None:
+    one = masker()
+    for number in range(1000):
+        one.feed(line({"toolCallId": str(number), "input": "g"}))
+    assert len(one._streams) <= MOST_STREAMS
