@@ -35,6 +35,8 @@ PIECES = frozenset(("delta", "update"))
 """The names under which texts come in pieces: of any other a beginning of a few letters is no reason to wait."""
 MOST_WAITING = 1 << 20
 """Bytes of lines that wait; more are let go, whatever their texts may be the beginning of."""
+SHORT = 64
+MOST_HARMLESS = 1000
 MOST_STREAMS = 200
 """Streams whose last letters are remembered without a line that waits; the ones longest silent are forgotten."""
 LONGEST_LINE = 16 << 20
@@ -170,12 +172,14 @@ class LineMasker:
         self._in_text = False  # in the middle of a line that is none
         self._queue: list[Line] = []
         self._streams: dict[tuple[Owner, Path], Stream] = {}
+        self._harmless: set[str] = set()  # short texts that stand in line after line
         self.waiting = False
         self.silence = SILENCE
 
     def add(self, masks: Mapping[str, Iterable[str]]) -> None:
         """Mask these forms from now on, each as its value's name."""
         self._finder.add(masks)
+        self._harmless.clear()
 
     def mask(self, text: str) -> str:
         """Return a text that stands for itself with its values replaced; the stream is not touched."""
@@ -250,11 +254,16 @@ class LineMasker:
                 stream.decide(ends=True)
                 del self._streams[other, path]
         for path, text in texts.items():
-            stream = self._streams.pop((owner, path), Stream(self._finder))
+            known = self._streams.pop((owner, path), None)
+            if known is None and text in self._harmless:
+                continue
+            stream = known or Stream(self._finder)
             stream.add(line, path, text)
             stream.decide(patient=not PIECES.isdisjoint(path))
             if stream:
                 self._streams[owner, path] = stream
+            elif known is None and not line.changed and len(text) < SHORT and len(self._harmless) < MOST_HARMLESS:
+                self._harmless.add(text)
         if len(self._streams) > MOST_STREAMS:
             silent = [key for key, stream in self._streams.items() if not stream.waits]
             for key in silent[: len(self._streams) - MOST_STREAMS]:
