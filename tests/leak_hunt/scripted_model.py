@@ -34,7 +34,7 @@ def use(number: int, tool: str, **arguments: Any) -> list[dict[str, Any]]:
 def result_in(request: Request) -> str:
     """Return what the last tool brought, as text."""
     said = [one["content"] for one in request["messages"] if isinstance(one["content"], list)]
-    for block in (block for content in reversed(said) for block in content):
+    for block in (block for content in reversed(said) for block in reversed(content)):
         if block.get("type") == "tool_result":
             content = block.get("content")
             return content if isinstance(content, str) else "\n".join(part.get("text", "") for part in content or ())
