@@ -120,6 +120,7 @@ def let_it_work(made: Scene, program: Path) -> Conversation:
                 assert time.monotonic() < deadline, str(session.output(lines=40))
                 for question in harness.get_pending():
                     question.approve()
+                made.scan()
                 time.sleep(0.05)
         said = str(session.output(lines=6))[-3000:]
         assert not model.failures, f"{model.failures}\n{said}"
