@@ -70,11 +70,19 @@ def masks_of(values: Mapping[str, str | SecretStr]) -> dict[str, list[str]]:
     return {name: forms_of(_plain(value)) for name, value in values.items() if why_unmaskable(value) is None}
 
 
+NO_SECRETS: Final = frozenset({"PGUSER", "PGHOST", "PGDATABASE", "REDIS_HOST", "AWS_REGION", "AWS_DEFAULT_REGION"})
+
+
 def known_variables(environment: Mapping[str, str], services: Mapping[str, Service] | None = None) -> dict[str, str]:
-    """Return the variables of known services, and of those given, that stand in an environment with a value."""
+    """Return the variables of known services, and of those given, that stand in an environment with a value.
+
+    One that says where or as whom, and does it in one plain word (``PGUSER=alice``), is no secret: masked, it would
+    blot out every path and every sentence with that word.
+    """
     every = {**KNOWN_SERVICES, **(services or {})}.values()
     names = dict.fromkeys(name for service in every for name in service.variables)
-    return {name: environment[name] for name in names if environment.get(name)}
+    there = {name: environment[name] for name in names if environment.get(name)}
+    return {name: value for name, value in there.items() if not (name in NO_SECRETS and value.isalpha())}
 
 
 def forms_of(value: str) -> list[str]:

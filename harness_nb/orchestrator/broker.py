@@ -48,8 +48,9 @@ class Broker:
     """Looks credentials up for one project's sessions, and writes down who allowed them."""
 
     def __init__(self, store: Store, provider: CredentialProvider | None = None) -> None:
-        self.redact = Redactor(known_variables(os.environ))  # what this process has, its checks may print
         self.standing = StandingGrants(store)
+        services = self.standing.config().services
+        self.redact = Redactor(known_variables(os.environ, services))  # what this process has, its checks may print
         self._store = store
         self._provider = provider
 

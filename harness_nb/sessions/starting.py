@@ -71,7 +71,8 @@ def start(
     driver = driver_named(session.worker)
     what = driver.start(assignment)
     masker = Masker()
-    masker.add(masks_of({**known_variables({**os.environ, **env}), **credentials}))
+    services = settings_of(store).services
+    masker.add(masks_of({**known_variables({**os.environ, **env}, services), **credentials}))
     # what was in the environment by choice is stored nowhere, so another process could not give it again
     resumable = driver.resume(assignment) is not None and not env and not credentials
     command = tuple(masker.mask(word) for word in what.argv)
@@ -87,6 +88,7 @@ def start(
         limit=output_limit(store),
         terminal=what.terminal,
         life=session.lives,
+        services=services,
     )
     try:
         write_model(folder.assignment, known, durable=False)  # a machine that stops ends its reader too
@@ -197,12 +199,17 @@ def _never_came(store: Store, session: SessionRecord) -> bool:
         return False
 
 
+def settings_of(store: Store) -> Config:
+    """Return the project's settings, or the defaults while they are just being edited."""
+    try:
+        return store.config()
+    except HarnessError:
+        return Config()
+
+
 def output_limit(store: Store) -> int | None:
     """Return how many bytes of a session's output are kept by the settings, or None for all."""
-    try:
-        megabytes = store.config().max_output_megabytes
-    except HarnessError:  # settings that are just being edited
-        megabytes = Config().max_output_megabytes
+    megabytes = settings_of(store).max_output_megabytes
     return None if megabytes is None else round(megabytes * MEGABYTE)
 
 
@@ -254,7 +261,8 @@ def _order_to_resume(store: Store, session: SessionRecord) -> Launch:
     make_token(folder.token)
     cwd = store.layout.root / session.working_dir
     return Launch(
-        what.argv, cwd, what.env, limit=output_limit(store), terminal=what.terminal, life=session.lives
+        what.argv, cwd, what.env, limit=output_limit(store), terminal=what.terminal, life=session.lives,
+        services=settings_of(store).services,
     )  # fmt: skip
 
 

@@ -142,5 +142,13 @@ def test_known_variables_of_an_environment_are_those_of_services_that_have_a_val
     assert known_variables(environment) == {"PGPASSWORD": "hunter2"}
     acme = {"acme": Service(variables=("ACME_KEY",))}
     assert known_variables(environment, acme) == {"PGPASSWORD": "hunter2", "ACME_KEY": "other"}
-    every = {name: "value" for service in KNOWN_SERVICES.values() for name in service.variables}
+    every = {name: "value-1" for service in KNOWN_SERVICES.values() for name in service.variables}
     assert known_variables(every) == every
+
+
+def test_where_and_as_whom_in_one_plain_word_is_no_secret_that_a_worker_inherits() -> None:
+    """Masked, ``PGUSER=alice`` would blot out every path below /home/alice."""
+    plain = {"PGUSER": "alice", "PGDATABASE": "weather", "PGHOST": "database"}
+    telling = {"PGUSER": "alice_4711", "PGHOST": "db.example", "PGPASSWORD": "alice"}
+    assert known_variables(plain | {"PGPASSWORD": "weather"}) == {"PGPASSWORD": "weather"}
+    assert known_variables(telling) == telling

@@ -282,6 +282,18 @@ def test_values_in_messages_are_said_where_they_are_allowed(harness: Harness, ro
     assert SECRET not in json.dumps(event.to_wire())
 
 
+def test_what_the_settings_call_a_service_is_masked_where_a_worker_inherits_it(
+    root: Path, opened: Callable[..., Harness], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(root, services={"acme": {"variables": ["ACME_TOKEN"]}})
+    monkeypatch.setenv("ACME_TOKEN", SECRET)
+    harness = opened()
+    session = harness.start_session(command=["sh", "-c", 'echo "$ACME_TOKEN $OTHER"'], env={"OTHER": "other"})
+    session.wait(60)
+    assert str(session.output()) == "[credential:ACME_TOKEN] other\n"
+    assert harness._twin.desk.broker.redact(f"a check printed {SECRET}") == "a check printed [credential:ACME_TOKEN]"
+
+
 @pytest.mark.anyio
 async def test_a_yes_and_its_grant_are_kept_together_or_not_at_all(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
