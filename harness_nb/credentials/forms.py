@@ -15,6 +15,7 @@ from urllib.parse import quote, quote_plus
 from pydantic import SecretStr
 
 from harness_nb.credentials.services import KNOWN_SERVICES
+from harness_nb.shim.plain import IGNORED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -51,7 +52,7 @@ _REGION = re.compile(
 
 def why_unmaskable(value: str | SecretStr) -> str | None:
     """Return why a value is not masked, as the end of a sentence about it, or None for one that is."""
-    plain = _plain(value).strip()
+    plain = _plain(value).translate(BETWEEN_LETTERS).strip()
     if len(plain) < SHORTEST:
         return f"is shorter than {SHORTEST} characters"
     if plain.isdigit() and len(plain) < SHORTEST_NUMBER:
@@ -70,6 +71,8 @@ def masks_of(values: Mapping[str, str | SecretStr]) -> dict[str, list[str]]:
     return {name: forms_of(_plain(value)) for name, value in values.items() if why_unmaskable(value) is None}
 
 
+BETWEEN_LETTERS: Final = dict.fromkeys(IGNORED)
+"""What does not count as a part of a value, since terminals and programs put it anywhere."""
 NO_SECRETS: Final = frozenset({"PGUSER", "PGHOST", "PGDATABASE", "REDIS_HOST", "AWS_REGION", "AWS_DEFAULT_REGION"})
 
 

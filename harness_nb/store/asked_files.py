@@ -92,10 +92,18 @@ class AskedFiles:
                 known = _identity(path)
                 if path == folder.checkpoint and not self.has_news(session_id):
                     continue
-                text = _text_of(path)
-                masked = mask(folder, text)
-                found[known] = masked if masked != text or text == TOO_LARGE else None
+                found[known] = self._masked(folder, path, mask)
         return found
+
+    def _masked(self, folder: SessionFolder, path: Path, mask: MaskFile) -> str | None:
+        try:
+            text = _text_of(path)
+        except FileNotFoundError:
+            raise
+        except OSError:  # a link, a pipe or a folder: it is set aside as it is
+            return None
+        masked = mask(folder, text)
+        return masked if masked != text or text == TOO_LARGE else None
 
     def take(self, session_id: str, ahead: MaskedTexts | None = None) -> None:
         """Journal the questions that the worker put there, also those that a crash left half taken in.

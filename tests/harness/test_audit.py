@@ -61,7 +61,9 @@ def waits(harness: Harness) -> Any:
 
 def test_starting_typing_interrupting_and_ending_are_one_row_each(harness: Harness) -> None:
     before = last(harness)
-    session = harness.start_session(command=["sh", "-c", "trap 'echo caught' INT; read word; echo $word; cat"])
+    session = harness.start_session(
+        command=["sh", "-c", "trap 'echo caught' INT; read word; echo $word; while :; do cat; done"]
+    )
     session.send("open sesame\n")
     until(lambda: "open sesame" in session.output())
     session.resize(30, 90)

@@ -59,7 +59,7 @@ ABORTED = {"type": "abort_task", "shouldRetry": False}
         ("verification", VERIFIED | {"feedback": "fine"}, NOT_VERIFIED | {"feedback": "no"}),
         ("decision", LITE | {"rationale": "fine"}, ABORTED | {"reason": "no"}),
         ("action", DONE | {"notes": "fine"}, ABORTED | {"reason": "no"}),
-        ("credentials", GIVEN, GIVEN | {"found": False, "error": "no"}),
+        ("credentials", GIVEN | {"notes": "fine"}, GIVEN | {"found": False, "error": "no"}),
     ],
 )
 def test_yes_no_and_stop(kind: str, approved: dict[str, Any], rejected: dict[str, Any]) -> None:

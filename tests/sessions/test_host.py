@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
@@ -213,9 +213,9 @@ async def test_a_journal_that_another_program_locks_for_long_does_not_end_the_ha
         asks = await h.start_session(command=["sh", "-c", f"read line{SHELL_WORKER}"], env={"QUESTION": DECISION})
         settle, loop = h.store.questions.settle, asyncio.get_running_loop()
 
-        def noticed(session_id: str) -> None:
+        def noticed(session_id: str, *more: Any) -> None:
             try:
-                settle(session_id)
+                settle(session_id, *more)
             except JournalBusyError:
                 loop.call_soon_threadsafe(refused.set)
                 raise

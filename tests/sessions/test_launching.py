@@ -15,6 +15,7 @@ import pytest
 from harness_nb import Plan, RunBlock, Task
 from harness_nb.errors import ShimFailedError
 from harness_nb.orchestrator.restore import await_launches
+from harness_nb.protocol.commands import commands_of
 from harness_nb.protocol.records import RunOptions, SessionRecord
 from harness_nb.sessions import Assignment, conclude
 from harness_nb.sessions.launch import SHIM, Launch, launch
@@ -23,6 +24,7 @@ from harness_nb.sessions.starting import NEVER_STARTED, NeverStarted, give_up, s
 from harness_nb.store import Store
 from harness_nb.store.atomic import write_model
 from harness_nb.store.locks import note_of
+from harness_nb.store.trust import set_trusted
 from tests.sessions.living import happens, opened
 from tests.sessions.workers import alive, eventually
 
@@ -200,6 +202,7 @@ def test_a_resumed_session_whose_shim_was_too_slow_has_failed_and_does_not_begin
     )
     store.sessions.create(session)
     write_model(store.layout.session("s1").assignment, Assignment(plan=plan))
+    set_trusted(store.layout.root, [commands_of(plan)])
     monkeypatch.setattr(launching, "START_TIMEOUT", 0.0)
     ended = start_again(store, "s1")
     assert ended.state == "failed"
