@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -136,7 +137,8 @@ class AskedFiles:
     def has_news(self, session_id: str) -> bool:
         """Say, at a glance, whether somebody else may have put a question there: ours have a second name."""
         try:
-            return self._layout.session(session_id).checkpoint.lstat().st_nlink == 1
+            found = self._layout.session(session_id).checkpoint.lstat()
+            return found.st_nlink == 1 or not stat.S_ISREG(found.st_mode)
         except FileNotFoundError:
             return False
 
