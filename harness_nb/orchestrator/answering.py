@@ -181,7 +181,8 @@ class PolicyAnswers:
             return
         # strict: what was handed over as values cannot be looked up, and then a person has them
         said = f"{grant.actor} allowed it for {grant.whom}"
-        self._desk.approve(question, actor=POLICY, door=POLICY, notes=said, terms={"grant": grant.id})
+        terms = {"grant": grant.id, "scope": grant.scope, "until": grant.until}  # it ends when that does
+        self._desk.approve(question, actor=POLICY, door=POLICY, notes=said, terms=terms)
 
     def _say_once(self, kind: str, question: MessageRecord, **data: str) -> None:
         if (kind, question.seq) not in self._told:

@@ -182,15 +182,18 @@ class Broker:
         )  # fmt: skip
 
     def revoke(self, grant_id: str, *, actor: str, door: str) -> GrantRecord:
-        """Take a yes back: it answers nothing more, and its session's shim hands the values out no longer.
+        """Take a yes back: it answers nothing more, and no session's shim hands out what came by it.
 
         What a worker has taken already it has. What is masked stays masked.
 
         Raises: GrantNotFoundError.
         """
         grant = self._store.grants.revoke(grant_id, actor=actor, door=door)
-        with suppress(HarnessError):  # it may have gone, and the values with it
-            ask_shim(self._store.layout.session(grant.session_id), do="forget", id=grant.id)
+        held = [(grant.session_id, grant.id)]
+        held += [(one.session_id, one.id) for one in self._store.messages.standing_on(grant.id)]
+        for session_id, answer_id in held:
+            with suppress(HarnessError):  # it may have gone, and the values with it
+                ask_shim(self._store.layout.session(session_id), do="forget", id=answer_id)
         self._store.ring()
         return grant
 

@@ -294,6 +294,15 @@ class Messages:
         )
         return [_record(row) for row in rows]
 
+    def standing_on(self, grant_id: str) -> list[MessageRecord]:
+        """Return the answers that were given on the strength of an earlier yes."""
+        rows = self._journal.read(
+            "SELECT seq, data FROM messages WHERE type = 'credentials_provided' "
+            "AND json_extract(data, '$.payload.grant') = ? ORDER BY seq",
+            (grant_id,),
+        )
+        return [_record(row) for row in rows]
+
     def _first_status(self, kind: str, session: SessionRecord) -> str:
         if kind not in ANSWERS:
             return "responded"

@@ -188,6 +188,23 @@ def test_a_yes_that_is_taken_back_answers_nothing_more_and_stays_masked(harness:
     assert worker.session.record.message == "had [credential:DEMO_TOKEN]"
 
 
+def test_what_stands_on_a_yes_ends_with_it_in_every_session(harness: Harness) -> None:
+    """The end that somebody named, and a revocation, reach the sessions that were answered by that yes later."""
+    first, second, third = Worker(harness), Worker(harness), Worker(harness)
+    first.ask("demo", "DEMO_TOKEN")
+    the_question(harness).approve(scope="project", until=timedelta(seconds=4))
+    asked = second.ask("demo", "DEMO_TOKEN")
+    assert second.answer(asked)["until"] == first.side.store.grants.select()[0].to_wire()["until"]
+    assert second.side.all_credentials()[0] == {"DEMO_TOKEN": SECRET}
+    until(lambda: second.side.all_credentials()[0] == {})
+    third.ask("demo", "DEMO_TOKEN")
+    the_question(harness).approve(scope="project", until="1h")
+    second.answer(second.ask("demo", "DEMO_TOKEN"))
+    assert second.side.all_credentials()[0] == {"DEMO_TOKEN": SECRET}
+    harness.revoke(harness.frames.grants().index[-1])
+    assert [one.side.all_credentials()[0] for one in (second, third)] == [{}, {}]
+
+
 def test_a_rule_that_allows_asks_nobody(harness: Harness, root: Path) -> None:
     configure(root, grants=[{"service": "demo", "context": "staging", "do": "allow"}])
     worker = Worker(harness)
