@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness_nb.protocol.messages import AssignTask, AssignTaskPayload
+from harness_nb.protocol.messages import AssignTask
+from harness_nb.protocol.payloads import AssignTaskPayload
 from harness_nb.protocol.records import SessionRecord
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from harness_nb.protocol.credentials import CredentialResult
-    from harness_nb.protocol.messages import CredentialsProvidedPayload
+    from harness_nb.protocol.payloads import CredentialsProvidedPayload
     from harness_nb.protocol.records import MessageRecord, SessionRecord
     from harness_nb.store import Store
 

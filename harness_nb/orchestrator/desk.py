@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from harness_nb.credentials import CredentialProvider
     from harness_nb.orchestrator.answers import Answer
     from harness_nb.protocol.credentials import CredentialResult
-    from harness_nb.protocol.messages import AssignTaskPayload
+    from harness_nb.protocol.payloads import AssignTaskPayload
     from harness_nb.protocol.records import MessageRecord
     from harness_nb.store import Store
 

@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from harness_nb.errors import ShimFailedError
-from harness_nb.protocol.messages import Option, OrchestratorMessage, Permission, WorkerMessage
+from harness_nb.protocol.messages import OrchestratorMessage, WorkerMessage
+from harness_nb.protocol.payloads import Option, Permission
 from harness_nb.sessions.channel import ask_shim, is_listening, socket_of
 
 if TYPE_CHECKING:

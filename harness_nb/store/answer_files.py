@@ -16,12 +16,8 @@ from pydantic import ValidationError
 from harness_nb.errors import InvalidMessageError, UnknownOptionError, UnreadableFileError
 from harness_nb.protocol.base import format_timestamp, problems_of
 from harness_nb.protocol.files import CHECKPOINT_TYPES, CheckpointResponse
-from harness_nb.protocol.messages import (
-    ANSWERS,
-    CredentialsProvidedPayload,
-    OrchestratorMessage,
-    parse_orchestrator_message,
-)
+from harness_nb.protocol.messages import ANSWERS, OrchestratorMessage, parse_orchestrator_message
+from harness_nb.protocol.payloads import CredentialsProvidedPayload
 from harness_nb.store.atomic import (
     identity_of,
     is_blank,

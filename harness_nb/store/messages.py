@@ -32,6 +32,7 @@ from harness_nb.protocol.messages import (
 )
 from harness_nb.protocol.records import Foreseen, MessageRecord, SessionRecord
 from harness_nb.protocol.wording import message_text, through
+from harness_nb.store.message_effects import effects_of, handed_over, said_unasked
 from harness_nb.store.sessions import AMONG
 
 if TYPE_CHECKING:
@@ -41,14 +42,6 @@ if TYPE_CHECKING:
     from harness_nb.store.events import Events
     from harness_nb.store.journal import Journal
     from harness_nb.store.sessions import Sessions
-
-PROGRESS = {
-    "task_started": {"taskNumber": "current_task", "totalTasks": "total_tasks", "taskName": "task_name"},
-    "progress_update": {"taskNumber": "current_task", "totalTasks": "total_tasks", "message": "message"},
-    "task_completed": {"taskNumber": "current_task", "totalTasks": "total_tasks", "summary": "message"},
-    "task_failed": {"taskNumber": "current_task", "error": "message"},
-}
-"""Which fields of a payload show up in the session's status, and as what."""
 
 
 class Messages:
@@ -79,7 +72,7 @@ class Messages:
             status = self._first_status(message.type, session)
             record = self._insert(message, "in", status, asked_by=asked_by)
             if session.live:
-                self._sessions.update(session.id, message.type, **_effects(message.type, record.payload, session))
+                self._sessions.update(session.id, message.type, **effects_of(message.type, record.payload, session))
             return record
 
     def answer(self, message: OrchestratorMessage, *, actor: str, door: str) -> MessageRecord:
@@ -96,10 +89,8 @@ class Messages:
             connection.execute(
                 "UPDATE messages SET status = 'responded', data = ? WHERE seq = ?", (_json(data), question.seq)
             )
-            self._events.add(
-                "answered", session_id=message.session_id, actor=actor, door=door,
-                data={"question": question.id, "type": message.type, "answer": summary_of(record), **_handed(record)},
-            )  # fmt: skip
+            said = {"question": question.id, "type": message.type, "answer": summary_of(record), **handed_over(record)}
+            self._events.add("answered", session_id=message.session_id, actor=actor, door=door, data=said)
             self._wake(message.session_id)
             return record
 
@@ -119,7 +110,7 @@ class Messages:
             who = {} if with_start else {"actor": actor, "door": door}
             self._events.add(
                 message.type, session_id=session.id, run_id=session.run_id, plan_id=session.plan_id,
-                data=_said(message), **who,
+                data=said_unasked(message), **who,
             )  # fmt: skip
             unasked = message.model_copy(update={"in_response_to": None})
             return self._insert(unasked, "out", "pending", actor=actor, door=door)
@@ -369,33 +360,6 @@ def already_answered(message_id: str, earlier: MessageRecord) -> AlreadyAnswered
 def summary_of(answer: MessageRecord) -> str:
     """Return what an answer says, in a few words."""
     return message_text(answer.type, answer.payload)
-
-
-def _said(message: OrchestratorMessage) -> dict[str, str]:
-    """Return what an unasked message says, as an event tells it: what it is about, and why."""
-    payload = message.payload.to_wire()
-    return {key: str(payload[key]) for key in ("plan", "reason", "feedback") if payload.get(key)}
-
-
-def _handed(answer: MessageRecord) -> dict[str, Any]:
-    """Return what an answer hands over by reference, as an event tells it: which variables of what, never values."""
-    if answer.type != "credentials_provided":
-        return {}
-    found = {key: answer.payload.get(key) for key in ("service", "context", "found", "envVars", "source")}
-    return {key: value for key, value in found.items() if value not in (None, [], "")}
-
-
-def _effects(kind: str, payload: dict[str, Any], session: SessionRecord) -> dict[str, Any]:
-    """Return what a worker's message changes in its session."""
-    if kind in QUESTIONS:
-        return {"state": "checkpoint", "reason": kind.removesuffix("_needed")}
-    changes: dict[str, Any] = {}
-    if session.state == "initializing":
-        changes["state"] = "running"
-    for field, name in PROGRESS.get(kind, {}).items():
-        if field in payload:
-            changes[name] = payload[field]
-    return changes
 
 
 def _record(row: sqlite3.Row) -> MessageRecord:

@@ -114,7 +114,7 @@ MINIMAL: list[tuple[type[WireModel], dict[str, Any], dict[str, Any]]] = [
         "version": 1, "maxParallelExecutions": 2, "maxParallelResearch": 2, "verificationRequired": True,
         "autoCommit": False, "phaseOrder": "implied", "maxRetries": 2, "retryDelay": 2.0, "deliver": "reference",
         "maxOutputMegabytes": 1024.0, "policies": [], "quietAfter": 300.0, "notify": [],
-        "credentialSources": ["files"], "services": {},
+        "credentialSources": ["files"], "services": {}, "grants": [],
     }),
     (RoadmapFrontmatter, {}, {}),
 ]  # fmt: skip
