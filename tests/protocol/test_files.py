@@ -20,6 +20,7 @@ from harness_nb.protocol.files import (
     SessionResult,
     SessionStatus,
 )
+from harness_nb.protocol.grants import GrantRecord
 from harness_nb.protocol.plans import Plan, PlanFrontmatter, RoadmapFrontmatter
 from harness_nb.protocol.records import EventRecord, MessageRecord, RunRecord, SessionRecord
 from harness_nb.protocol.report import Report
@@ -60,7 +61,11 @@ FULL: list[tuple[type[WireModel], str]] = [
         "maxOutputMegabytes": 10.0, "policies": [{"do": "wait"}], "quietAfter": 60.0, "notify": [],
         "credentialSources": ["keyring", "files"],
         "services": {"acme": {"variables": ["ACME_TOKEN"], "stems": ["acme"]}},
-        "theirOwn": {"key": [1]}}"""),
+        "grants": [{"service": "acme", "context": "eu", "plan": "01-01", "until": "2026-01-02T12:00:00.000Z",
+        "do": "allow"}], "theirOwn": {"key": [1]}}"""),
+    (GrantRecord, f"""{{"id": "g", "service": "acme", "context": "eu", "asked": ["A"], "envVars": ["A"],
+        "source": "acme.env", "scope": "run", "sessionId": "s", "planId": "01-01", "runId": "r", "grantedAt": {NOON},
+        "until": {NOON}, "actor": "ada", "door": "cli", "revokedAt": {NOON}, "revokedBy": "ada"}}"""),
     (SessionRecord, f"""{{"id": "s", "worker": "runbook", "state": "failed", "reason": "lost", "runId": "r",
         "planId": "01-01", "phase": "1", "attempt": 2, "workingDir": ".", "command": ["true"], "taskType": "execute",
         "createdAt": {NOON}, "startedAt": {NOON}, "endedAt": {NOON}, "exitCode": -9, "currentTask": 1, "totalTasks": 2,
