@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
+from harness_nb.cli.columns import print_columns
 from harness_nb.cli.opening import project_root
 from harness_nb.cli.views import make_console
 from harness_nb.credentials import configured_provider
@@ -37,14 +36,7 @@ def list_credentials(folder: Path, *, as_json: bool) -> None:
     if not found:
         console.print(f"No credentials are in {', '.join(provider.sources)}.", soft_wrap=True, markup=False)
         return
-    rows = [COLUMNS, *map(_words, found)]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(COLUMNS))]
-    for number, row in enumerate(rows):
-        line = Text(style="dim" if number == 0 else "")
-        for word, width in zip(row[:-1], widths, strict=False):
-            line.append(f"{word:<{width}}  ")
-        line.append(row[-1], style="yellow" if number else "").rstrip()
-        console.print(line, soft_wrap=True)
+    print_columns(console, [COLUMNS, *map(_words, found)], last="yellow")
 
 
 def _words(one: CredentialEntry) -> tuple[str, ...]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from harness_nb.cli.columns import print_columns
 from harness_nb.cli.opening import DOOR, opened, opened_unseen, used_root
 from harness_nb.cli.views import make_console
 from harness_nb.errors import GrantNotFoundError
 from harness_nb.harness import current_user
 from harness_nb.orchestrator import Desk
-from harness_nb.protocol.base import format_timestamp
 from harness_nb.views.grants import grant_state
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from harness_nb.protocol.grants import GrantRecord
 
+COLUMNS = ("grant", "service", "variables", "for", "by", "when", "until", "state")
 NOTHING = "Nobody was allowed any credentials here."
 
 
@@ -35,7 +37,7 @@ def show_grants(folder: Path, *, as_json: bool) -> None:
     elif not rows:
         print(NOTHING)  # noqa: T201
     else:
-        _print(rows)
+        print_columns(make_console(), [COLUMNS, *(_words(one, state) for one, state in rows)])
 
 
 def revoke_grant(folder: Path, grant_id: str) -> None:
@@ -50,19 +52,14 @@ def revoke_grant(folder: Path, grant_id: str) -> None:
     print(f"Revoked: {', '.join(grant.env_vars)} of {_what(grant)} for {grant.whom}. What was taken already is taken.")  # noqa: T201
 
 
-def _print(rows: list[tuple[GrantRecord, str]]) -> None:
-    from rich.table import Table
+def _words(one: GrantRecord, state: str) -> tuple[str, ...]:
+    until = _short(one.until) if one.until else ""
+    names = ", ".join(one.env_vars)
+    return (one.id, _what(one), names, one.whom, one.actor, _short(one.granted_at), until, state)
 
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("grant", "service", "variables", "for", "by", "when", "until", "state"):
-        table.add_column(name, overflow="fold")
-    for one, state in rows:
-        until = format_timestamp(one.until) if one.until else ""
-        table.add_row(
-            one.id, _what(one), ", ".join(one.env_vars), one.whom, one.actor, format_timestamp(one.granted_at),
-            until, state,
-        )  # fmt: skip
-    make_console().print(table)
+
+def _short(moment: datetime) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def _what(grant: GrantRecord) -> str:
