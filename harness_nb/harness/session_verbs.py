@@ -91,13 +91,15 @@ class SessionVerbs(Opened):
 
         def assign() -> None:
             allowed = zip(references, references.values(), handed, strict=True)
-            self.desk.broker.write_down_start(session, allowed, self.actor, self.door)
             if self._lone is not None and session.is_attempt:
                 self._lone.claim(session.id)
-            if found is not None and project is not None:
-                told, now = words_along(self.store, earlier, prompt), self.store.clock()
-                message = task_message(self.store.new_id(), session, found, project.spec_dir, told, now)
-                self.store.messages.send(message, actor=self.actor, door=self.door, with_start=True)
+            with self.store.journal.write():  # all of it or nothing: where the journal is busy it is done anew
+                self.desk.broker.write_down_start(session, allowed, self.actor, self.door)
+                if found is not None and project is not None:
+                    told, now = words_along(self.store, earlier, prompt), self.store.clock()
+                    message = task_message(self.store.new_id(), session, found, project.spec_dir, told, now)
+                    self.store.messages.send(message, actor=self.actor, door=self.door, with_start=True)
+            if project is not None:
                 # before the worker starts, so that others find its files among the active ones
                 with suppress(OSError, errors.HarnessError):
                     publish_state(self.store, project)
