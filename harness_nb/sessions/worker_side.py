@@ -243,8 +243,15 @@ class WorkerSide:
         """
         if session_id not in (None, self.session_id):
             problem = f"you are the worker of {self.session_id!r}"
-            error = NotYourSessionError(short_line(str(session_id)), problem, own=self.session_id)
+            error = NotYourSessionError(self._named(session_id), problem, own=self.session_id)
             raise self.store.refusals.refuse(error)
+
+    def _named(self, session_id: str) -> str:
+        """Return what a worker gave for a session's id as it may be written down: it may be a value that it has."""
+        try:
+            return short_line(str(self.mask({"named": str(session_id)})["named"]))
+        except HarnessError:
+            return f"({len(session_id)} characters)"
 
     def all_credentials(self) -> tuple[dict[str, str], list[GrantEndedError]]:
         """Return every value that this session was given so far and still may have, and what it may no longer.
