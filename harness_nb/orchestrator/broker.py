@@ -19,12 +19,14 @@ from harness_nb.credentials.forms import known_variables, masks_of
 from harness_nb.errors import (
     CredentialsDeniedError,
     CredentialsNotFoundError,
+    GrantNotFoundError,
     HarnessError,
     InvalidMessageError,
     PersonWantedError,
     ShimFailedError,
+    ShimSilentError,
 )
-from harness_nb.orchestrator.standing import StandingGrants, Wish, wish_of
+from harness_nb.orchestrator.standing import StandingGrants, Wish, covers, wish_of
 from harness_nb.protocol.grants import GrantRecord, moment_until
 from harness_nb.sessions import ask_shim
 from harness_nb.sessions.channel import is_listening
@@ -35,13 +37,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from harness_nb.protocol.credentials import CredentialResult
+    from harness_nb.protocol.messages import CredentialsProvided
     from harness_nb.protocol.payloads import CredentialsProvidedPayload
     from harness_nb.protocol.records import MessageRecord, SessionRecord
     from harness_nb.store import Store
 
 
-AGENTS_DOOR = "mcp"
-"""The door through which programs speak that are no person."""
+NO_PERSONS = ("mcp", "policy")
+"""The doors through which no person speaks: agents', and what answers by itself."""
 
 
 class Broker:
@@ -85,23 +88,23 @@ class Broker:
     # --- who may -----------------------------------------------------------------------------
 
     def require_allowed(self, wish: Wish, door: str | None = None) -> None:
-        """Make sure that no rule denies a wish, and that no agent says yes where a person is to be asked.
+        """Make sure that no rule denies a wish, and that only a person says yes where one is to be asked.
 
         Raises: CredentialsDeniedError, PersonWantedError.
         """
         standing = self.standing.for_wish(wish)
         if standing is not None and standing.do == "deny":
             raise CredentialsDeniedError(wish.service, wish.context)
-        if standing is not None and standing.do == "ask" and door == AGENTS_DOOR:
+        if standing is not None and standing.do == "ask" and door in NO_PERSONS:
             raise PersonWantedError(wish.service, wish.context)
 
-    def look_up(self, question: MessageRecord) -> CredentialResult:
+    def look_up(self, question: MessageRecord, door: str | None = None) -> CredentialResult:
         """Return what a question asks for.
 
-        Raises: CredentialsDeniedError.
+        Raises: CredentialsDeniedError, PersonWantedError.
         """
         wish = self.wish_of(question)
-        self.require_allowed(wish)
+        self.require_allowed(wish, door)
         result = self.provider.lookup(wish.service, wish.asked or None, wish.context)
         self._warn(question, result)
         return result
@@ -115,7 +118,7 @@ class Broker:
 
     def wish_of(self, question: MessageRecord) -> Wish:
         """Return what a question asks for, and for whom."""
-        return wish_of(question, self._store.sessions.get(question.session_id))
+        return wish_of(question, self._store)
 
     def found_for_start(self, references: Mapping[str, str | None], session: SessionRecord) -> list[CredentialResult]:
         """Look up what a session is to be started with: services, each with its context.
@@ -145,10 +148,12 @@ class Broker:
             )  # fmt: skip
 
     def terms_of(self, payload: CredentialsProvidedPayload, question: MessageRecord) -> tuple[str, datetime | None]:
-        """Return for whom a yes is meant and until when.
+        """Return for whom a yes is meant and until when; one that stands on an earlier one ends with that.
 
         Raises: InvalidMessageError, where that cannot be.
         """
+        if payload.grant is not None:
+            return "session", self._earlier(payload.grant, question).until
         wish = self.wish_of(question)
         scope, until = payload.scope or "session", payload.until
         try:
@@ -165,36 +170,55 @@ class Broker:
             raise InvalidMessageError("credentials_provided", f"payload.scope: {problem}")
         return scope, until
 
-    def write_down(self, answer: MessageRecord, question: MessageRecord) -> None:
-        """Journal who allowed what to whom until when, unless the answer stands on an earlier yes."""
-        payload = answer.payload
-        if not payload.get("found") or payload.get("grant"):
+    def _earlier(self, grant_id: str, question: MessageRecord) -> GrantRecord:
+        """Return the yes that an answer says it stands on; anybody may say so, and it may have been taken back.
+
+        Raises: InvalidMessageError.
+        """
+        wish, now = self.wish_of(question), self._store.clock()
+        with suppress(GrantNotFoundError):
+            grant = self._store.grants.get(grant_id)
+            if covers(grant, wish, now):
+                return grant
+        raise InvalidMessageError("credentials_provided", "payload.grant: no yes of that name holds for this question")
+
+    def write_down(self, answer: CredentialsProvided, question: MessageRecord, *, actor: str, door: str) -> None:
+        """Journal who allowed what to whom until when; an answer that stands on an earlier yes needs that to hold.
+
+        Raises: InvalidMessageError, where the earlier yes was taken back meanwhile.
+        """
+        said, wish = answer.payload, self.wish_of(question)
+        if said.grant is not None:
+            self._earlier(said.grant, question)
             return
-        wish = self.wish_of(question)
         self._store.grants.add(
             GrantRecord(
                 id=answer.id, service=wish.service, context=wish.context, asked=wish.asked,
-                env_vars=tuple(payload.get("envVars") or ()), source=payload.get("source"),
-                scope=payload.get("scope") or "session", session_id=wish.session_id, plan_id=wish.plan_id,
-                run_id=wish.run_id, granted_at=answer.timestamp, until=payload.get("until"),
-                actor=answer.actor or "", door=answer.door or "",
+                env_vars=said.env_vars, source=said.source, scope=said.scope or "session",
+                session_id=wish.session_id, plan_id=wish.plan_id, run_id=wish.run_id,
+                granted_at=answer.timestamp, until=said.until, actor=actor, door=door,
             )
         )  # fmt: skip
 
     def revoke(self, grant_id: str, *, actor: str, door: str) -> GrantRecord:
-        """Take a yes back: it answers nothing more, and no session's shim hands out what came by it.
+        """Take a yes back: it answers nothing more, and no shim hands out the values of answers that stand on it.
 
         What a worker has taken already it has. What is masked stays masked.
 
-        Raises: GrantNotFoundError.
+        Raises: GrantNotFoundError; ShimSilentError where a shim is there and does not answer, which can be tried again.
         """
         grant = self._store.grants.revoke(grant_id, actor=actor, door=door)
-        held = [(grant.session_id, grant.id)]
-        held += [(one.session_id, one.id) for one in self._store.messages.standing_on(grant.id)]
-        for session_id, answer_id in held:
-            with suppress(HarnessError):  # it may have gone, and the values with it
-                ask_shim(self._store.layout.session(session_id), do="forget", id=answer_id)
         self._store.ring()
+        silent = None
+        for session_id, answer_id in [(grant.session_id, grant.id), *self._store.messages.standing_on(grant.id)]:
+            try:
+                ask_shim(self._store.layout.session(session_id), do="forget", id=answer_id)
+            except ShimSilentError as error:
+                silent = error
+            except HarnessError:  # it has gone, and the values with it
+                continue
+        if silent is not None:
+            raise silent
         return grant
 
     # --- handing over ------------------------------------------------------------------------

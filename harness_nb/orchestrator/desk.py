@@ -20,14 +20,19 @@ from harness_nb.orchestrator import answers
 from harness_nb.orchestrator.broker import Broker, plain_values
 from harness_nb.plans import load_project
 from harness_nb.protocol.commands import commands_of
-from harness_nb.protocol.messages import UNASKED, OrchestratorMessage, parse_orchestrator_message, require_known_keys
+from harness_nb.protocol.messages import (
+    UNASKED,
+    CredentialsProvided,
+    OrchestratorMessage,
+    parse_orchestrator_message,
+    require_known_keys,
+)
 from harness_nb.sessions.masking import mask_file, with_texts
 from harness_nb.store.messages import already_answered
 from harness_nb.store.trust import is_trusted, require_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from harness_nb.credentials import CredentialProvider
     from harness_nb.orchestrator.answers import Answer
@@ -80,12 +85,11 @@ class Desk:
         question = self.store.messages.question_for(message)  # a wrong answer must not hand over credentials
         message = self._stage(self._with_values(message, question, actor, door), question)
         message = self._masked(message)
-        hands_over = message.type == "credentials_provided" and message.payload.found
-        with self.store.journal.write() if hands_over else nullcontext():  # the yes and the grant, or neither
-            record = self.store.questions.answer(message, actor=actor, door=door, mask=mask_file)
-            if hands_over:
-                self.broker.write_down(record, question)
-        return record
+        yes = message if isinstance(message, CredentialsProvided) and message.payload.found else None
+        with self.store.journal.write() if yes else nullcontext():  # the yes and the grant, or neither
+            if yes is not None:  # first: an answer by file is there as soon as it is written, whatever fails after that
+                self.broker.write_down(yes, question, actor=actor, door=door)
+            return self.store.questions.answer(message, actor=actor, door=door, mask=mask_file)
 
     def _parsed(
         self, message_type: str, session_id: str, payload: Mapping[str, Any], in_response_to: str | None
@@ -175,7 +179,7 @@ class Desk:
             earlier = self.store.messages.answer_to(question.id, question.session_id)
             if earlier is not None:
                 raise already_answered(question.id, earlier)
-            result = self.broker.look_up(question)
+            result = self.broker.look_up(question, door)
             if not result.found and strict:
                 self._say_missing(question, result, actor, door)
                 raise CredentialsNotFoundError(payload["service"], result.error, result.instructions)
@@ -205,7 +209,7 @@ class Desk:
         self.broker.require_allowed(self.broker.wish_of(question), door)
         if message.payload.credentials or self.broker.is_own_process(message.session_id):
             return message
-        result = self.broker.look_up(question)
+        result = self.broker.look_up(question, door)
         if not result.found:
             self._say_missing(question, result, actor, door)
             raise CredentialsNotFoundError(str(question.payload.get("service")), result.error, result.instructions)
@@ -216,14 +220,16 @@ class Desk:
         """Give the values of an answer to the session's shim, and return the answer without them."""
         if message.type != "credentials_provided":
             return message
-        kept: dict[str, Any] = {"credentials": {}}
-        until: datetime | None = None
-        if message.payload.found:
-            kept["scope"], kept["until"] = _, until = self.broker.terms_of(message.payload, question)
+        if not message.payload.found:
+            if message.payload.credentials:  # no rule was asked about them, and no grant would tell of them
+                raise InvalidMessageError(message.type, "payload.credentials: values come with found: true alone")
+            return message
+        scope, until = self.broker.terms_of(message.payload, question)
+        kept: dict[str, Any] = {"credentials": {}, "scope": scope, "until": until}
         if message.payload.credentials:
             values = plain_values(message.payload.credentials)
             self.broker.hand_over(message.session_id, message.id, values, until)
-            kept["env_vars"] = message.payload.env_vars or tuple(values)
+            kept["env_vars"] = tuple(values)  # and not what its sender says: the grant tells what was handed over
         return message.model_copy(update={"payload": message.payload.model_copy(update=kept)})
 
     def _masked(self, message: OrchestratorMessage) -> OrchestratorMessage:

@@ -2,6 +2,10 @@
 
 Rules come first, so that a yes of yesterday does not outlive a ``deny`` of today. Who asks for a service that is
 allowed asks for it by name and context as strictly as a lookup does: a yes to staging is none to production.
+
+What ``ask`` and ``deny`` name can be asked for under other names: a file answers to the service ``db`` and to
+``postgres-production`` as well, and to its context's words in any order and number. So these rules fit whatever may
+mean what they name, by the words that a lookup goes by.
 """
 
 from __future__ import annotations
@@ -9,16 +13,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from harness_nb.credentials.file_names import words_of
+from harness_nb.credentials.file_names import TURNING_WORDS, without_stems, words_of
+from harness_nb.credentials.request import stems_of
+from harness_nb.credentials.services import KNOWN_SERVICES
+from harness_nb.protocol.credentials import Service
 from harness_nb.protocol.grants import ANY
 from harness_nb.store.settings import CurrentConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from harness_nb.protocol.grants import GrantRecord, GrantRule
-    from harness_nb.protocol.records import MessageRecord, SessionRecord
+    from harness_nb.protocol.records import MessageRecord
     from harness_nb.store import Store
 
 QUESTION = "credentials_needed"
@@ -44,17 +51,23 @@ class Standing:
     grant: GrantRecord | None = None
 
 
-def wish_of(question: MessageRecord, session: SessionRecord) -> Wish:
-    """Return what a question asks for."""
-    payload = question.payload
+def wish_of(question: MessageRecord, store: Store) -> Wish:
+    """Return what a question asks for; its plan is one that the session was given, whatever its worker says."""
+    payload, session = question.payload, store.sessions.get(question.session_id)
     return Wish(
         service=str(payload.get("service") or ""),
         context=str(payload.get("context") or "") or None,
         asked=tuple(payload.get("envVars") or ()),
         session_id=session.id,
-        plan_id=session.plan_id or str(payload.get("plan") or "") or None,
+        plan_id=session.plan_id or _plan_given(str(payload.get("plan") or ""), session.id, store),
         run_id=session.run_id,
     )
+
+
+def _plan_given(said: str, session_id: str, store: Store) -> str | None:
+    sent = store.messages.select(session_id, direction="out") if said else ()
+    given = any(one.type == "assign_task" and one.payload.get("plan") == said for one in sent)
+    return said if given else None
 
 
 class StandingGrants:
@@ -68,12 +81,12 @@ class StandingGrants:
         """Return what holds for a question of any kind, or None: then policies decide, or a person."""
         if question.type != QUESTION:
             return None
-        return self.for_wish(wish_of(question, self._store.sessions.get(question.session_id)))
+        return self.for_wish(wish_of(question, self._store))
 
     def for_wish(self, wish: Wish) -> Standing | None:
         """Return what holds for a wish, or None."""
-        now = self._store.clock()
-        rule = rule_for(wish, self.config().grants, now)
+        now, config = self._store.clock(), self.config()
+        rule = rule_for(wish, config.grants, now, _services(config.services))
         if rule is not None and rule.do != "ask":
             return Standing(rule.do)
         grants = self._store.grants.standing(wish.service, wish.session_id)
@@ -83,9 +96,11 @@ class StandingGrants:
         return Standing("ask") if rule is not None else None
 
 
-def rule_for(wish: Wish, rules: Iterable[GrantRule], now: datetime) -> GrantRule | None:
+def rule_for(
+    wish: Wish, rules: Iterable[GrantRule], now: datetime, services: Mapping[str, Service] = KNOWN_SERVICES
+) -> GrantRule | None:
     """Return the first rule that fits a wish, or None."""
-    return next((rule for rule in rules if _fits(rule, wish, now)), None)
+    return next((rule for rule in rules if _fits(rule, wish, now, services)), None)
 
 
 def covers(grant: GrantRecord, wish: Wish, now: datetime) -> bool:
@@ -103,17 +118,54 @@ def covers(grant: GrantRecord, wish: Wish, now: datetime) -> bool:
     return set(wish.asked) <= {*grant.asked, *grant.env_vars} if wish.asked else not grant.asked
 
 
-def _fits(rule: GrantRule, wish: Wish, now: datetime) -> bool:
-    if rule.service != ANY and not _same(rule.service, wish.service):
-        return False
+def _fits(rule: GrantRule, wish: Wish, now: datetime, services: Mapping[str, Service]) -> bool:
     if rule.plan is not None and rule.plan != wish.plan_id:
         return False
-    if rule.do == "allow" and rule.until is not None and now >= rule.until:
+    if rule.do != "allow":
+        return _may_mean(rule, wish, services)
+    if rule.until is not None and now >= rule.until:
+        return False
+    if rule.service != ANY and words_of(rule.service) != words_of(wish.service):
         return False
     if rule.context is None:
-        return rule.do != "allow" or not wish.context
+        return not wish.context and (rule.service != ANY or not _has_context_in_name(wish, services))
     return rule.context == ANY or _same(rule.context, wish.context)
 
 
+def _may_mean(rule: GrantRule, wish: Wish, services: Mapping[str, Service]) -> bool:
+    """Say whether a lookup for a wish may find what a rule names, whatever else it is called."""
+    context, stems = words_of(wish.context or ""), _stems(wish.service, services)
+    readings = [without_stems(context, stems)[0]]
+    if rule.service == ANY or wish.service.strip().casefold() not in services:
+        words = (*words_of(wish.service), *context)
+        rest, rank = without_stems(words, () if rule.service == ANY else _stems(rule.service, services))
+        readings += [rest] if rule.service == ANY or rank is not None else []
+    named_so = rule.service == ANY or words_of(rule.service) in (words_of(wish.service), *stems)
+    if not named_so and len(readings) == 1:
+        return False
+    if rule.context is None or rule.context == ANY:
+        return True
+    named = frozenset(words_of(rule.context))
+    return any(named <= {*one} and not ({*one} - named) & TURNING_WORDS for one in readings)
+
+
+def _has_context_in_name(wish: Wish, services: Mapping[str, Service]) -> bool:
+    """Say whether a service that nobody knows is one that is known, with more words that say which."""
+    words = words_of(wish.service)
+    if wish.service.strip().casefold() in services:
+        return False
+    found = [without_stems(words, _stems(name, services)) for name in services]
+    return any(rank is not None and rest for rest, rank in found)
+
+
+def _services(own: Mapping[str, Service]) -> Mapping[str, Service]:
+    return {**KNOWN_SERVICES, **{name.casefold(): one for name, one in own.items()}}
+
+
+def _stems(service: str, services: Mapping[str, Service]) -> tuple[tuple[str, ...], ...]:
+    name = service.strip().casefold()
+    return stems_of(name, services.get(name, Service()))
+
+
 def _same(one: str | None, other: str | None) -> bool:
-    return sorted(words_of(one or "")) == sorted(words_of(other or ""))
+    return frozenset(words_of(one or "")) == frozenset(words_of(other or ""))

@@ -285,14 +285,14 @@ class Messages:
         )
         return [_record(row) for row in rows]
 
-    def standing_on(self, grant_id: str) -> list[MessageRecord]:
-        """Return the answers that were given on the strength of an earlier yes."""
+    def standing_on(self, grant_id: str) -> list[tuple[str, str]]:
+        """Return the answers that stand on an earlier yes, each as its session's id and its own."""
         rows = self._journal.read(
-            "SELECT seq, data FROM messages WHERE type = 'credentials_provided' "
-            "AND json_extract(data, '$.payload.grant') = ? ORDER BY seq",
+            "SELECT session_id, id FROM messages WHERE type = 'credentials_provided' "
+            "AND json_extract(data, '$.payload.grant') = ?",
             (grant_id,),
         )
-        return [_record(row) for row in rows]
+        return [(row["session_id"], row["id"]) for row in rows]
 
     def _first_status(self, kind: str, session: SessionRecord) -> str:
         if kind not in ANSWERS:
