@@ -91,7 +91,10 @@ class Gate(Router):
 
 
 def _is_same(origin: str, host: str) -> bool:
-    parts = urlsplit(origin.lower())
+    try:
+        parts = urlsplit(origin.lower())
+    except ValueError:  # such as "http://[": no page has that
+        return False
     return parts.scheme in ("http", "https") and parts.netloc == host
 
 

@@ -35,7 +35,9 @@ def test_a_foreign_host_is_refused_even_with_the_token(server: Server, host: str
     assert "Set-Cookie" not in answer.headers
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:1", "http://127.0.0.1:{port}"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "http://[", "null", "http://localhost:1", "http://127.0.0.1:{port}"]
+)
 def test_a_foreign_origin_is_refused_also_for_websockets(server: Server, origin: str) -> None:
     cookie, given = server.log_in(), origin.format(port=server.port)
     assert server.get(Cookie=cookie, Origin=given).status == 403
