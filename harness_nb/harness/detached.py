@@ -7,7 +7,8 @@ when it dies, whatever it dies of. Every process that keeps a project open for l
 unfinished run has lost its holder, and starts another one: of several that do, the lease lets one through.
 
 A journal may come with a folder, from an archive say, so a run that nobody here asked for goes on in trusted projects
-alone.
+alone. Plans that a run was given in Python are in that journal whole, and no file of the project shows them: they go on
+by themselves only where all that they execute was trusted, else when whoever gave them calls ``run`` again.
 
 What is written as a Python function lives in one process alone, so a run that may need such a check stays there.
 """
@@ -26,7 +27,7 @@ import anyio.to_thread
 from harness_nb.errors import HarnessError, HolderFailedError, UnusableArgumentError
 from harness_nb.store.locks import is_held
 from harness_nb.store.private import private_opener
-from harness_nb.store.trust import is_trusted
+from harness_nb.store.trust import trusts_run
 from harness_nb.verification.registry import own_checks
 
 if TYPE_CHECKING:
@@ -140,10 +141,10 @@ class TakeOver:
         record = self._store.runs.unfinished()
         if record is None or record.trouble is not None or not (record.detached or record.stopping):
             return None
-        return record if record.id in self._wanted or self._is_everybodys() else None
+        return record if record.id in self._wanted or self._is_everybodys(record) else None
 
-    def _is_everybodys(self) -> bool:
-        return self._any_run and is_trusted(self._store.layout.root)
+    def _is_everybodys(self, record: RunRecord) -> bool:
+        return self._any_run and trusts_run(self._store.layout.root, record)
 
     def _see_to(self, record: RunRecord) -> None:
         """Start a holder where there is none, and none that was started is still about to be."""

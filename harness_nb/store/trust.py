@@ -16,7 +16,8 @@ import os
 from typing import TYPE_CHECKING
 
 from harness_nb.errors import ChangedCommandsError, UntrustedProjectError, UnwritableFolderError
-from harness_nb.protocol.commands import PlanCommands, Trust, differences
+from harness_nb.protocol.commands import PlanCommands, Trust, commands_of, differences
+from harness_nb.protocol.plans import Plan
 from harness_nb.store.atomic import write_text
 from harness_nb.store.layout import state_folder
 from harness_nb.store.private import make_private_folder
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    from harness_nb.protocol.records import RunRecord
     from harness_nb.store.store import Store
 
 
@@ -46,6 +48,16 @@ def read_trust(project: Path) -> Trust | None:
 def is_trusted(project: Path) -> bool:
     """Say whether this very folder is trusted; which of its commands are is another question."""
     return read_trust(project) is not None
+
+
+def trusts_run(project: Path, run: RunRecord) -> bool:
+    """Say whether a run may go on by itself that only the journal tells of.
+
+    Its plans are looked at when they start, except those that it was given in Python: these are in the journal alone.
+    """
+    trust = read_trust(project)
+    given = run.options.inline_plans
+    return trust is not None and all(trust.covers(commands_of(Plan.model_validate(one))) for one in given)
 
 
 def require_trusted(project: Path, plans: Iterable[PlanCommands], redact: Callable[[str], str] = str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness_nb.errors import HarnessError
 from harness_nb.protocol.shown import one_line
 from harness_nb.store.locks import is_held
-from harness_nb.store.trust import is_trusted
+from harness_nb.store.trust import is_trusted, trusts_run
 from harness_nb.views.questions import name_of
 from harness_nb.views.snapshot import LOSSES, news_text
 
@@ -71,6 +71,8 @@ def _paused(store: Store) -> Iterator[str]:
         yield f"Run {run.id} is paused: the process that did it has gone. {GOES_ON}"
     elif run.generation and not is_trusted(store.layout.root):
         yield f"Run {run.id} is paused: this project is not trusted. Trust it with `harness-nb trust`, and it goes on."
+    elif run.generation and not trusts_run(store.layout.root, run):
+        yield f"Run {run.id} is paused: its plans were written in Python. Run that cell again, and it goes on."
 
 
 def _is_of_now(store: Store, event: EventRecord) -> bool:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,12 +15,13 @@ import pytest
 
 from harness_nb import AsyncHarness, Harness
 from harness_nb.errors import SecondRunError, UnansweredQuestionError
+from harness_nb.harness.runs import enlist_run, options_of
 from harness_nb.store import Store
 from harness_nb.store.locks import is_held
 from harness_nb.store.trust import set_trusted
 from harness_nb.views.troubles import troubles_of
 from tests.harness.test_detached import LIMIT, detached, holder, lines, waits
-from tests.orchestrator.written_plans import states, until, write_plan
+from tests.orchestrator.written_plans import plan, states, until, write_plan
 from tests.trusting import trust
 
 if TYPE_CHECKING:
@@ -75,6 +77,23 @@ def test_opening_a_project_that_is_not_trusted_does_nothing_of_its_unfinished_ru
     assert not (root / "two").exists()
     trust(root)
     again.run().wait(timeout=LIMIT)
+
+
+def test_trusting_the_plans_of_a_folder_lets_no_others_run_that_came_in_its_journal(
+    harness: Harness, root: Path
+) -> None:
+    """Nobody is shown the plans that another one's run was given in Python; here, whoever gave them goes on."""
+    write_plan(root, "01-01", "true")
+    given = plan("02-01", "echo ran >> given")
+    options = options_of([given], worker=None, max_parallel=None, params=None, again=False, policies=())
+    record = enlist_run(harness._twin.store, options, actor="mallory", door="python")
+    harness._twin.store.runs.lead(record.id, door="run")  # as if its process had died since
+    harness.trust()
+    until(lambda: any("written in Python" in one for one in troubles_of(harness._twin.store)))
+    time.sleep(1.5)
+    assert not (root / "given").exists()
+    harness.run([given]).wait(LIMIT)
+    assert (root / "given").read_text() == "ran\n"
 
 
 def test_a_run_that_was_only_just_begun_is_not_ended_by_another_one(harness: Harness, root: Path) -> None:
