@@ -90,8 +90,9 @@ class Broker:
     def require_allowed(self, wish: Wish, door: str | None = None) -> None:
         """Make sure that no rule denies a wish, and that only a person says yes where one is to be asked.
 
-        Raises: CredentialsDeniedError, PersonWantedError.
+        Raises: CredentialsDeniedError, PersonWantedError; UnreadableFileError where nobody knows what the rules say.
         """
+        self.standing.config.required()
         standing = self.standing.for_wish(wish)
         if standing is not None and standing.do == "deny":
             raise CredentialsDeniedError(wish.service, wish.context)

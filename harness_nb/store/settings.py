@@ -132,6 +132,14 @@ class CurrentConfig:
             pass
         return self._config
 
+    def required(self) -> Config:
+        """Return the settings of now, for what must not be done by defaults where there are others.
+
+        Raises: what ``read_config`` does, where they could never be read.
+        """
+        config = self()
+        return config if self._read is not None else read_config(self._layout)
+
 
 def unknown_settings(layout: Layout) -> list[str]:
     """Return a line for each thing in the settings that has no effect: keys and kinds of policies nobody knows.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness_nb import CredentialProvider, Harness, Policy
-from harness_nb.errors import InvalidMessageError, JournalBusyError, NotYourSessionError
+from harness_nb.errors import InvalidMessageError, JournalBusyError, NotYourSessionError, UnreadableFileError
 from tests.leaks import files_that_hold
 from tests.orchestrator.test_grants import SECRET, Worker, folder, harness, the_question
 from tests.orchestrator.written_plans import configure, until
@@ -150,3 +150,17 @@ def test_a_start_that_a_busy_journal_interrupts_is_done_anew(harness: Harness, m
     session = harness.start_session(command=["true"], env_credentials="demo")
     assert session.wait(60).state == "completed"
     assert (len(tries), len(harness.frames.grants())) == (2, 1)
+
+
+def test_rules_that_cannot_be_read_allow_nothing(root: Path, opened: Callable[..., Harness], folder: Path) -> None:
+    """Whoever never saw what they say cannot know that none of them denies it."""
+    configure(root, grants=[{"service": "demo", "do": "deny"}])
+    broken = (root / ".orchestration" / "config.yaml").read_text() + "policies: [\n"
+    harness = opened(credentials=CredentialProvider(folder))
+    worker = Worker(harness)
+    (root / ".orchestration" / "config.yaml").write_text(broken)
+    worker.ask("demo", "DEMO_TOKEN")
+    question = the_question(harness)
+    with pytest.raises(UnreadableFileError, match=r"config\.yaml"):
+        question.approve()
+    assert worker.side.all_credentials()[0] == {}
