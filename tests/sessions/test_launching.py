@@ -226,3 +226,18 @@ async def test_a_session_whose_launcher_died_just_after_its_process_came_is_runn
         now = store.sessions.get("s1")
         assert now.launcher is None
         assert now.started_at is not None
+
+
+def test_inherited_variables_of_services_from_the_settings_are_masked(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACME_KEY", "acme-4711-x8Kd02mP")
+    store.layout.config.write_text("services:\n  acme:\n    variables: [ACME_KEY]\n")
+    say = Assignment(command=("sh", "-c", 'echo "key=$ACME_KEY"', "acme-4711-x8Kd02mP"))
+    begun = start(
+        store, record(store), say, env={}, credentials={}, before_launch=None, actor="test", door="test"
+    )  # fmt: skip
+    folder = store.layout.session("s1")
+    eventually(folder.exit.exists, "its end is written")
+    assert folder.output.read_bytes() == b"key=[credential:ACME_KEY]\r\n"
+    assert begun.command[-1] == "[credential:ACME_KEY]"
