@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 
-from .masker import SILENCE, Finder, Masker, texts_of
+from .masker import SILENCE, Finder, Masker, text_of, texts_of
 from .plain import between
 
 TYPE_CHECKING = False
@@ -40,6 +40,8 @@ MOST_HARMLESS = 1000
 MOST_STREAMS = 200
 """Streams whose last letters are remembered without a line that waits; the ones longest silent are forgotten."""
 LONGEST_LINE = 16 << 20
+DEEPEST = 100
+"""Lists and objects in one another; what is deeper is no message, and would end this process by its recursion."""
 LINE_SILENCE = 1.0
 """Seconds that a line waits for its stream to go on; others may go on meanwhile."""
 FEW = 3
@@ -127,7 +129,7 @@ class Stream:
             before = self._data[self._out : end]
             after = self._replaced(hits, self._out, end)
             if after != before:
-                line.change(path, after.decode(errors="surrogatepass"))
+                line.change(path, text_of(after))
             line.undecided -= 1
             self._out = end
 
@@ -232,6 +234,8 @@ class LineMasker:
             content = json.loads(line)
         except (ValueError, RecursionError):
             return self._text(line)
+        if line.count(b"[") + line.count(b"{") > DEEPEST and _is_deep(content):
+            return self._text(line)
         return self._in_order(self._bytes.flush()) + self._json(Line(line, self._clock(), content))
 
     def _text(self, data: bytes) -> bytes:
@@ -287,6 +291,16 @@ class LineMasker:
 def _lines(data: bytes) -> list[bytes]:
     lines = data.split(b"\n")
     return [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
+
+
+def _is_deep(content: Any) -> bool:
+    level = [content]
+    for _ in range(DEEPEST):
+        inside = [part.values() if isinstance(part, dict) else part for part in level if isinstance(part, dict | list)]
+        if not inside:
+            return False
+        level = [part for parts in inside for part in parts]
+    return True
 
 
 def _texts(content: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:

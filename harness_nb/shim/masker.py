@@ -25,6 +25,10 @@ MOST_SHOWN = 3
 """Bytes of a value's beginning that may be shown when nothing follows for a while, and at most a quarter of it."""
 SILENCE = 0.002
 """Seconds after which output that could be a value's beginning counts as a prompt's end; eyes do not see them."""
+MOST_HELD = 1 << 18
+"""Bytes that are held back, and ``SPREAD`` times the longest form where that is more: a value's beginning may be
+followed by line breaks or cursor moves without end."""
+SPREAD = 16
 
 
 class Finder:
@@ -86,7 +90,7 @@ class Finder:
         data = self._replaced(data, hits, None)
         while hits := self.hits(data, texts_of(data)):  # a mask and the text beside it may spell one
             data = self._replaced(data, hits, BARE)
-        return data.decode(errors="surrogatepass")
+        return text_of(data)
 
     def _replaced(self, data: bytes, hits: list[Hit], mask: bytes | None) -> bytes:
         written: list[bytes] = []
@@ -111,6 +115,14 @@ class Finder:
     def longest(self) -> int:
         """The bytes of the longest form."""
         return max(map(len, (*self._long.names, *self._short.names)), default=1)
+
+
+def text_of(data: bytes) -> str:
+    """Return masked bytes as text; a value that is none may have been a part of a sign, the rest of which is one."""
+    try:
+        return data.decode(errors="surrogatepass")
+    except UnicodeDecodeError:
+        return data.decode(errors="replace")
 
 
 def texts_of(data: bytes) -> list[Plain]:
@@ -148,9 +160,19 @@ class Masker:
         texts = texts_of(data)
         firsts = (next(search, None) for search in self._finder.undecided(data, texts))
         hold = min([texts[0].unfinished, *(first[0] for first in firsts if first)])
+        if len(data) - hold > MOST_HELD:
+            hold = self._later(hold, data, texts)
         written = self._put(data, self._finder.hits(data, texts), hold, hold)
         self.waiting = len(self._held) > self._done
         return written
+
+    def _later(self, hold: int, data: bytes, texts: list[Plain]) -> int:
+        """Return from where on to hold back where that would be too much."""
+        oldest = len(data) - max(MOST_HELD, SPREAD * self._finder.longest)
+        if hold >= oldest:
+            return hold
+        found = chain.from_iterable(self._finder.undecided(data, texts))
+        return min([texts[0].unfinished, *(at for at, _ in found if at >= oldest)])
 
     def settle(self) -> bytes:
         """Return what may be written since nothing more has come for a while, such as the end of a prompt.

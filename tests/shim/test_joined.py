@@ -157,3 +157,15 @@ def test_what_is_remembered_of_streams_that_ended_without_a_word_is_bounded() ->
     for number in range(1000):
         one.feed(line({"toolCallId": str(number), "input": "g"}))
     assert len(one._streams) <= MOST_STREAMS
+
+
+@pytest.mark.parametrize("depth", [90, 200, 985, 990, 995, 3000])
+def test_a_line_however_deep_is_masked(depth: int) -> None:
+    deep = b'{"a":' + b"[" * depth + json.dumps(SECRET).encode() + b"]" * depth + b"}\n"
+    assert masked(deep) == deep.replace(SECRET.encode(), b"[credential:TOKEN]")
+
+
+def test_a_value_that_is_no_text_and_the_end_of_a_sign_is_masked() -> None:
+    one = LineMasker()
+    one.add(masks_of({"TOKEN": b"\xa9bcdefgh-1234".decode(errors="surrogateescape")}))
+    assert json.loads(one.feed(b'{"a":"caf\xc3\xa9bcdefgh-1234"}\n')) == {"a": "caf\ufffd[credential:TOKEN]"}

@@ -181,6 +181,27 @@ def test_a_value_after_an_unfinished_colour_is_masked() -> None:
     assert masked(b"\x1b[ghp_x8Kd02mPqLs7TzA91bVcNw3E", []) == b"\x1b[[credential:TOKEN]"
 
 
+@pytest.mark.parametrize("before", [b"\x1b/", b"\x1b ", b"\x1b#", b"\x1b(", b"\x1b", b"\x1b[1;"])
+def test_a_value_whose_first_letter_seems_to_end_an_escape_sequence_is_masked(before: bytes) -> None:
+    data = before + VALUES["TOKEN"].encode() + b" <"
+    for cut in range(len(data)):
+        assert masked(data, [cut]) == before + b"[credential:TOKEN] <"
+
+
+@pytest.mark.parametrize("flood", [b"\n", b"\0", b"\x1b[0m"])
+def test_what_shows_nothing_is_not_held_back_without_end(flood: bytes) -> None:
+    masker = Masker(FINDER)
+    shown = sum(len(masker.feed(piece)) for piece in (b"ghp_", *[flood * 20_000] * 200))
+    assert shown > len(flood) * 20_000 * 200 - (1 << 20)
+    assert masker.feed(b"ghp_x8Kd02mPqLs7TzA91bVcNw3E!").endswith(b"[credential:TOKEN]!")
+
+
+def test_a_value_that_is_no_text_and_the_end_of_a_sign_leaves_a_text() -> None:
+    masker = Masker()
+    masker.add(masks_of({"TOKEN": b"\xa9bcdefgh-1234".decode(errors="surrogateescape")}))
+    assert masker.mask("caf\xe9bcdefgh-1234") == "caf\ufffd[credential:TOKEN]"
+
+
 def test_a_short_value_counts_only_where_nothing_stands_in_it() -> None:
     assert masked(b"hunt\r\n3r! hunt3r!", []) == b"hunt\r\n3r! [credential:PASSWORD]"
 
