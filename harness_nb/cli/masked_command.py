@@ -42,17 +42,31 @@ class Carrier:
     def carry(self) -> bool:
         """Carry what is there; false at the end, also where nobody reads any more."""
         data = os.read(self.source, READ_SIZE)
-        try:
-            self._write(self._masker.feed(data) if data else self._masker.flush())
-        except BrokenPipeError:
-            data = b""
-        if not data:
+        goes_on = self._write(self._masker.feed(data) if data else self._masker.flush()) and bool(data)
+        if not goes_on:
             os.close(self.source)
-        return bool(data)
+        return goes_on
 
-    def _write(self, data: bytes) -> None:
+    @property
+    def silence(self) -> float | None:
+        """Seconds without output after which ``settle`` has something to carry on, or None."""
+        return self._masker.silence if self._masker.waiting else None
+
+    def settle(self) -> None:
+        """Carry the end of an answer on for which somebody waits; that nobody reads is noticed at the next carry."""
+        if self._masker.waiting:
+            self._write(self._masker.settle())
+
+    def _write(self, data: bytes) -> bool:
+        """Write all of it; false where that cannot be any more, as the command then notices by its own pipe."""
         while data:
-            data = data[os.write(self._target, data) :]
+            try:
+                data = data[os.write(self._target, data) :]
+            except BlockingIOError:
+                select.select([], [self._target], [])
+            except OSError:
+                return False
+        return True
 
 
 def goes_elsewhere() -> list[int]:
@@ -108,7 +122,9 @@ def _carry_until_the_end(carriers: list[Carrier], process: subprocess.Popen[byte
     going = {one.source: one for one in carriers}
     while process.poll() is None or going:
         ended = process.returncode is not None
-        ready, _, _ = select.select([*going, wakeup], [], [], SILENCE if ended else None)
+        ready, _, _ = select.select([*going, wakeup], [], [], SILENCE if ended else _silence(going))
+        if not ready:
+            _settle(going)
         if ended and not ready:
             break
         for source in ready:
@@ -126,11 +142,23 @@ def _carry_beside(going: dict[int, Carrier]) -> None:
         return
     try:
         while going:
-            for source in select.select([*going], [], [])[0]:
+            ready = select.select([*going], [], [], _silence(going))[0]
+            if not ready:
+                _settle(going)
+            for source in ready:
                 if not going[source].carry():
                     del going[source]
     finally:
         os._exit(0)
+
+
+def _silence(going: Mapping[int, Carrier]) -> float | None:
+    return min((one.silence for one in going.values() if one.silence is not None), default=None)
+
+
+def _settle(going: Mapping[int, Carrier]) -> None:
+    for one in going.values():
+        one.settle()
 
 
 class _Signals:

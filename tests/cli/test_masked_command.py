@@ -63,6 +63,31 @@ def test_output_and_errors_that_share_a_pipe_keep_their_order(inside: dict[str, 
     assert done.stdout == "".join(f"out {number}\nerr {number} [credential:TOKEN]\n" for number in range(1, 6))
 
 
+def test_an_answer_that_ends_as_a_value_begins_reaches_who_waits_for_it(inside: dict[str, str]) -> None:
+    """Somebody who asks and waits for each whole line, as programs talk to one that serves them."""
+    code = f"while read line; do echo {SECRET[:1]}; done"
+    with subprocess.Popen(
+        [*EXEC, "--", "sh", "-c", code], env=inside, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for _ in range(3):
+            process.stdin.write(b"ask\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == f"{SECRET[:1]}\n".encode()
+        process.stdin.close()
+
+
+def test_a_full_disk_is_told_to_the_command_and_not_about_it(inside: dict[str, str]) -> None:
+    code = "i=0; while [ $i -lt 50000 ]; do echo out || exit 9; i=$((i+1)); done"
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 — a device
+        done = subprocess.run(
+            [*EXEC, "--", "sh", "-c", code], env=inside, stdout=full, stderr=subprocess.PIPE, timeout=LIMIT, check=False
+        )
+    assert done.returncode in (9, -signal.SIGPIPE)
+    assert b"cannot be run" not in done.stderr
+
+
 def test_what_goes_into_a_file_is_masked(inside: dict[str, str], tmp_path: Path) -> None:
     with (tmp_path / "file").open("wb") as file:
         subprocess.run([*EXEC, "--", "sh", "-c", "echo $TOKEN"], env=inside, stdout=file, timeout=LIMIT, check=True)
