@@ -27,6 +27,8 @@ HEAD = 4
 SHORTEST_CORE = 4
 MANY = 64
 """Places of one core from which on it is quicker to look for each of its forms."""
+LONGEST_PERIOD = 16
+"""Bytes after which a form that repeats itself does so; in a run of them it stands at every such place."""
 _RUN = re.compile(rb"[A-Za-z0-9]+")
 
 
@@ -61,9 +63,9 @@ class Needles:
         return found
 
     def _around(self, text: bytes, core: bytes, family: Family, found: list[Hit]) -> None:
-        if text.count(core) > MANY:
+        if _period(core) or text.count(core) > MANY:
             for form, _ in family:
-                found += [(at, at + len(form), self.names[form]) for at in _places(text, form)]
+                found += [(start, end, self.names[form]) for start, end in _runs(text, form)]
             return
         for place in _places(text, core):
             for form, offset in family:
@@ -100,6 +102,25 @@ def _places(text: bytes, part: bytes) -> Iterator[int]:
     while at >= 0:
         yield at
         at = text.find(part, at + 1)
+
+
+def _runs(text: bytes, form: bytes) -> Iterator[tuple[int, int]]:
+    """Yield from where to where a form stands; where it repeats itself, once for all places that overlap."""
+    period = _period(form)
+    again = form[-period:] if period else b""
+    at = text.find(form)
+    while at >= 0:
+        end = at + len(form)
+        while again and text.startswith(again, end):
+            end += period
+        yield at, end
+        at = text.find(form, end - len(form) + 1)
+
+
+def _period(form: bytes) -> int:
+    """Return after how many bytes a form repeats itself, or 0."""
+    sizes = range(1, min(LONGEST_PERIOD, len(form) // 2) + 1)
+    return next((size for size in sizes if form.startswith(form[size:])), 0)
 
 
 def _join(families: list[tuple[bytes, Family]], form: bytes) -> None:

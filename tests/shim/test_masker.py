@@ -232,6 +232,16 @@ def test_a_long_run_of_one_letter_is_neither_held_back_nor_slow() -> None:
     assert masker.feed(b"b") == b"b"
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("value", ["xxxxxxxx", "x" * 1000, "ab" * 500, "abc" * 300 + "a"])
+def test_a_value_that_repeats_itself_is_masked_in_a_long_run_of_it_and_not_slow(value: str) -> None:
+    masker = Masker()
+    masker.add({"A": [value]})
+    data = value.encode() * (1_000_000 // len(value))
+    shown = b"".join(masker.feed(data[at : at + 65536]) for at in range(0, len(data), 65536)) + masker.flush()
+    assert set(shown.split(b"[credential:A]")) == {b""}
+
+
 def test_a_mask_never_spells_a_value() -> None:
     masker = Masker()
     masker.add(masks_of({"TOKEN": "credential"}))
