@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import chain
 
 from .needles import Needles, sorted_forms
-from .plain import COLOURS, ESCAPE, Plain, between, start_of_escape
+from .plain import COLOURS, ESCAPE, NONE, Plain, between, start_of_escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,8 +130,13 @@ def texts_of(data: bytes) -> list[Plain]:
     shown = Plain(data)
     if ESCAPE not in data:
         return [shown]
+    texts = [shown]
     otherwise = Plain(data, COLOURS)
-    return [shown] if otherwise.text == shown.text else [shown, otherwise]
+    if otherwise.text != shown.text:
+        texts.append(otherwise)
+    if shown.unfinished < len(data):  # nothing may ever come that finishes it
+        texts.append(Plain(data, NONE))
+    return texts
 
 
 class Masker:

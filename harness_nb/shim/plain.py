@@ -34,6 +34,8 @@ class Grammar:
 EVERY = Grammar(_SEQUENCE, rb"\x1b(?:\[[0-?\r\n]{0,64}[ -/]{0,8}|\][^\x07\x1b]{0,256}\x1b?|[ -/]{0,4})\Z")
 COLOURS = Grammar(rb"\x1b(?:\[[0-9;:]{0,64}m|\([B0])", rb"\x1b(?:\[[0-9;:]{0,64}|\()?\Z")
 """Colours alone: a value may also stand inside another sequence, such as a title, or behind one that is broken."""
+NONE = Grammar(rb"(?!)", rb"(?!)")
+"""No sequence: a value may end in the middle of one, where its last byte is an escape."""
 _BREAKS = re.compile(_BREAK)
 _BETWEEN = re.compile(_SEQUENCE + _WRAP + b"|" + _BREAK)
 

@@ -202,6 +202,12 @@ def test_a_value_that_is_no_text_and_the_end_of_a_sign_leaves_a_text() -> None:
     assert masker.mask("caf\xe9bcdefgh-1234") == "caf\ufffd[credential:TOKEN]"
 
 
+def test_a_value_that_ends_with_an_escape_is_masked_at_the_end() -> None:
+    masker = Masker()
+    masker.add({"TOKEN": ["abcdefgh-12\x1b"]})
+    assert masker.feed(b"<abcdefgh-12\x1b") + masker.flush() == b"<[credential:TOKEN]"
+
+
 def test_a_short_value_counts_only_where_nothing_stands_in_it() -> None:
     assert masked(b"hunt\r\n3r! hunt3r!", []) == b"hunt\r\n3r! [credential:PASSWORD]"
 
