@@ -91,10 +91,10 @@ def known_variables(environment: Mapping[str, str], services: Mapping[str, Servi
 def forms_of(value: str) -> list[str]:
     """Return every form of a value once, the value itself first; none holds another whole form of it.
 
-    A break at its end is no part of it: who prints it may leave that out. Of base64 the letters that its neighbours
-    change are left out.
+    Breaks and spaces around it are no part of it: who prints it may leave them out, as shells do. Of base64 the letters
+    that its neighbours change are left out.
     """
-    value = value.strip("\r\n")
+    value = value.strip()
     kept: list[str] = [value]
     written = (*_in_addresses(value), *_in_json(value), *_in_shells(value), *_in_code(value), *_in_base64(value))
     for form in sorted(dict.fromkeys(written), key=len):
@@ -126,11 +126,16 @@ def _in_base64(value: str) -> Iterator[str]:
 
 _UNCHANGED_BY_SCRIPTS = "!*'()"
 _UNCHANGED_IN_ADDRESSES = ";/?:@&=+$,#!*'()"
+_UNCHANGED_IN_PARTS = (
+    "!$&'()*+,;=", "!$&'()*+,;=:", "!$&'()*+,;=:@", "!$&'()*+,;=:@/", "!$&'()*+,;=:@/?",  # by RFC 3986
+    "$&+,;=", "$&+:=@", "$&+,/:;=@",  # by Go: who, a folder, a path
+    "!$%&'()*+,",  # by WHATWG: who
+)  # fmt: skip
 
 
 def _in_addresses(value: str) -> Iterator[str]:
     raw = _bytes(value)
-    for safe in ("", "/", _UNCHANGED_BY_SCRIPTS, _UNCHANGED_IN_ADDRESSES):
+    for safe in ("", "/", _UNCHANGED_BY_SCRIPTS, _UNCHANGED_IN_ADDRESSES, *_UNCHANGED_IN_PARTS):
         yield from _either_case(quote(raw, safe=safe))
     yield from _either_case(quote_plus(raw))
 
@@ -155,6 +160,10 @@ def _escaped(value: str) -> Iterator[str]:
         for sign in "&<>":
             for_pages = for_pages.replace(sign, f"\\u{ord(sign):04x}")
         yield for_pages
+    text = json.dumps(value)[1:-1].replace('\\"', "\\u0022")
+    for sign in "&<>'+`":  # as .NET has it
+        text = text.replace(sign, f"\\u{ord(sign):04X}")
+    yield re.sub(r"\\u[0-9a-f]{4}", lambda code: f"\\u{code[0][2:].upper()}", text)
 
 
 _QUOTED_BY_BASH = re.compile(r"([^\w@%+=:./#~-]|(?:^|(?<=[:=]))~|^#)", re.ASCII)
@@ -191,6 +200,12 @@ def _in_code(value: str) -> Iterator[str]:
         yield whole.replace("&#x27;", one).replace("&quot;", two)
     yield html.escape(value, quote=False)
     yield value.replace("'", "''")
+    yield value.replace('"', '""')  # as tables and PowerShell do
+    yield re.sub('(["$`])', r"`\1", value)
+    for once in _escaped(value):  # a log of JSON
+        yield repr(once)[1:-1]
+        yield once.replace("\\", "\\\\").replace("'", "\\'")
+    yield from _escaped(repr(value)[1:-1])  # JSON of a log
 
 
 def _plain(value: str | SecretStr) -> str:

@@ -152,3 +152,22 @@ def test_where_and_as_whom_in_one_plain_word_is_no_secret_that_a_worker_inherits
     telling = {"PGUSER": "alice_4711", "PGHOST": "db.example", "PGPASSWORD": "alice"}
     assert known_variables(plain | {"PGPASSWORD": "weather"}) == {"PGPASSWORD": "weather"}
     assert known_variables(telling) == telling
+
+
+@pytest.mark.parametrize(
+    ("value", "printed"),
+    [
+        ("  lead and trail 77x ", "echo: lead and trail 77x\n"),
+        ("p@ss/w:o%r&d", "postgres://me:p%40ss%2Fw%3Ao%25r&d@db.example"),  # Go and RFC 3986
+        ("p@ss/w:o%r&d'x", "postgres://me:p%40ss%2Fw%3Ao%r&d'x@db.example"),  # new URL() of scripts
+        ('say "hi" 4711', 'name,"say ""hi"" 4711"'),  # CSV
+        ('say "hi" $4711', 'Set-Item "say `"hi`" `$4711"'),  # PowerShell
+        ("a+b<c>'d'\"e\u00e9f4711", '{"a":"a\\u002Bb\\u003Cc\\u003E\\u0027d\\u0027\\u0022e\\u00E9f4711"}'),  # .NET
+        ('it\'s "hi" 4711', repr(json.dumps({"password": 'it\'s "hi" 4711'}).encode())),  # http.client's debug output
+        ('it\'s "hi" 4711', json.dumps({"message": repr({"password": 'it\'s "hi" 4711'})})),  # a JSON log of a dict
+    ],
+)
+def test_what_ordinary_programs_make_of_a_value_is_masked(value: str, printed: str) -> None:
+    masker = Masker()
+    masker.add(masks_of({"V": value}))
+    assert "[credential:V]" in masker.mask(printed)
