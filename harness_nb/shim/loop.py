@@ -49,6 +49,8 @@ LAST_WORD_LIMIT = 600.0
 TRY_AGAIN = 0.5
 LEFT_BY_WORKERS = ("result.json", "checkpoint.json")
 """Files in the session's folder that others take in once the worker has ended."""
+BEING_TAKEN_IN = ("asked", ".incoming-")
+"""Where a question lies, and how its name begins, that somebody was about to take in and may have died over."""
 WORKER_DEFAULTS = (
     signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ,
 )  # fmt: skip
@@ -352,7 +354,12 @@ class Shim:
     def _mask_files(self, masker: Masker | LineMasker) -> None:
         """Take the values out of what the worker left as files; nobody knows them once this process has gone."""
         folder = os.path.dirname(self.orders["exit"])
-        for name in LEFT_BY_WORKERS:
+        taken, begin = BEING_TAKEN_IN
+        try:
+            asked = [name for name in os.listdir(os.path.join(folder, taken)) if name.startswith(begin)]
+        except OSError:
+            asked = []
+        for name in (*LEFT_BY_WORKERS, *(os.path.join(taken, one) for one in asked)):
             try:
                 rewrite(os.path.join(folder, name), lambda text: json_changed(text, masker.mask))
             except OSError:  # the disk may be full, and how the worker ended must be told all the same

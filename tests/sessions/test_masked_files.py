@@ -117,3 +117,17 @@ def test_what_a_worker_left_at_its_end_is_masked_by_the_shim(store: Store, worke
     assert ended.reason == "no [credential:TOKEN]"
     assert [one.type for one in store.messages.select(session_id)] == ["decision_needed"]
     assert files_that_hold(workers.layout.root, SECRET.encode()) == []
+
+
+def test_a_question_that_a_dead_process_was_taking_in_is_masked_at_its_worker_s_end(
+    store: Store, workers: Workers
+) -> None:
+    worker = workers.sh("read line", credentials={"TOKEN": SECRET})
+    session_id = known(store, worker)
+    worker.folder.asked.mkdir(exist_ok=True)
+    (worker.folder.asked / ".incoming-1").write_text(json.dumps(QUESTION))
+    worker.ask(do="input", data="Cg==")
+    worker.ends()
+    conclude(store, session_id)
+    assert [one.payload["decision"] for one in store.messages.select(session_id)] == ["Is [credential:TOKEN] right?"]
+    assert files_that_hold(workers.layout.root, SECRET.encode()) == []
