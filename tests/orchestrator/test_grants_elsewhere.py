@@ -156,9 +156,9 @@ def test_rules_that_cannot_be_read_allow_nothing(root: Path, opened: Callable[..
     """Whoever never saw what they say cannot know that none of them denies it."""
     configure(root, grants=[{"service": "demo", "do": "deny"}])
     broken = (root / ".orchestration" / "config.yaml").read_text() + "policies: [\n"
+    (root / ".orchestration" / "config.yaml").write_text(broken)
     harness = opened(credentials=CredentialProvider(folder))
     worker = Worker(harness)
-    (root / ".orchestration" / "config.yaml").write_text(broken)
     worker.ask("demo", "DEMO_TOKEN")
     question = the_question(harness)
     with pytest.raises(UnreadableFileError, match=r"config\.yaml"):
