@@ -46,7 +46,7 @@ def test_a_shims_file_that_names_a_stranger_ends_nobody(
         "startTime": start_time(stranger.pid),
         "workerStartTime": (start_time(stranger.pid) or 0) - (lie == "startTime"),
         "bootId": "another" if lie == "bootId" else boot_id(),
-        "socket": "/nowhere",
+        "socket": str(store.layout.socket("s1")),
     }
     folder.shim.write_text(json.dumps(info))
     record = conclude(store, "s1")

@@ -57,7 +57,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("harness_start_session", {"working_dir": "."}, "working_dir: there is no such field"),
     ("harness_list_sessions", {"state": "asleep"}, "state: input should be 'initializing'"),
     ("harness_get_output", {"sessionId": "nobody"}, "no session 'nobody'. harness_list_sessions shows the ids"),
-    ("harness_get_output", {"sessionId": "../../etc"}, "no session '../../etc'"),
+    ("harness_get_output", {"sessionId": "../../etc"}, "'../../etc' cannot be a session's id"),
     ("harness_get_output", {"sessionId": SESSION, "lines": -1}, "lines: input should be greater than or equal to 0"),
     ("harness_get_output", {"sessionId": SESSION, "since": -1}, "since: input should be greater than or equal to 0"),
     ("harness_wait_for_state", {"sessionIds": ["nobody"]}, "no session 'nobody'"),
