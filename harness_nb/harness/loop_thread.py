@@ -1,7 +1,7 @@
 """One event loop on a thread of its own, for everything blocking that must not stall it.
 
 The loop lives as long as the process. It ends itself when the main thread does: worker threads of the loop would
-otherwise keep the interpreter waiting for ever.
+otherwise keep the interpreter waiting for ever. Should something else end it, the next that asks gets a new one.
 """
 
 from __future__ import annotations
@@ -51,6 +51,11 @@ class LoopThread:
             self.portal.start_task_soon(self.portal.stop, True)
 
     @property
+    def alive(self) -> bool:
+        """Whether work can be handed to it."""
+        return self._thread.is_alive()
+
+    @property
     def portal(self) -> BlockingPortal:
         """The way in from other threads."""
         assert self._portal is not None
@@ -80,9 +85,9 @@ _thread: LoopThread | None = None
 
 
 def loop_thread() -> LoopThread:
-    """Return the process's loop thread, started at the first call."""
+    """Return the process's loop thread, started at the first call, and anew where it has ended."""
     global _thread
     with _lock:
-        if _thread is None:
+        if _thread is None or not _thread.alive:
             _thread = LoopThread()
         return _thread

@@ -86,6 +86,14 @@ class Opened:
     async def __aenter__(self) -> Self:
         tasks = anyio.create_task_group()
         self._tasks = await tasks.__aenter__()
+        try:
+            await self._begin(tasks)
+        except BaseException as error:  # a group that nobody leaves would take the whole loop along
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    async def _begin(self, tasks: TaskGroup) -> None:
         self._failure = None
         self._takes_over = False
         self.answering.begin_anew()
@@ -101,7 +109,6 @@ class Opened:
             # what was written down is kept, also where its kernel was restarted; by no rules of this harness
             left = PolicyAnswers(self.host, self.desk, Rules, self.answering.is_left, grace=OVERDUE)
             tasks.start_soon(left.serve)
-        return self
 
     async def _serve(self, *, task_status: TaskStatus[None]) -> None:
         """Stay in touch with the sessions; what ends that is kept for whoever asks later."""

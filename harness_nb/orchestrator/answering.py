@@ -107,7 +107,7 @@ class PolicyAnswers:
             return False
         try:
             answer = functions.answer_to(question)
-        except Exception as error:  # a function is its writer's: whatever it raises leaves the question to others
+        except (Exception, SystemExit) as error:  # its writer's: whatever it raises leaves the question to others
             self._say_once("policy_failed", question, reason=_reason_of(error))
             return False
         if answer is None:
@@ -224,7 +224,7 @@ def prospect_elsewhere(store: Store, question: MessageRecord) -> Prospect:
     return Prospect() if overdue else ahead
 
 
-def _reason_of(error: Exception) -> str:
+def _reason_of(error: BaseException) -> str:
     return str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
 
 

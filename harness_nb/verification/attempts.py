@@ -142,7 +142,7 @@ async def _try_once(job: Job, context: CheckContext, judges: Judges) -> tuple[Ou
             return await _run(job.spec, context, judges)
     except CheckCouldNotRunError as error:
         return Outcome(False, f"Could not run: {error}"), None
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a check may be somebody's function, and exit() no end of this process
         return Outcome(False, f"Could not run: {type(error).__name__}: {error}"), None
     return Outcome(False, f"It was not done within its time limit of {limit:g} s and was ended."), None
 

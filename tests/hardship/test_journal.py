@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
 import pytest
 
-from harness_nb import AsyncHarness
+from harness_nb import AsyncHarness, Harness
 from harness_nb.errors import JournalBusyError, JournalDamagedError, JournalFullError
 from harness_nb.notebook.board import ControlRoom
 from harness_nb.protocol.plans import Plan, RunBlock, Task
@@ -204,6 +204,20 @@ async def test_in_a_damaged_journal_what_can_be_read_is_read_and_the_rest_is_one
         with pytest.raises(JournalDamagedError, match="cannot be used"):
             await h.end_session(session.id)
         assert h.store.layout.session(session.id).exit.exists()
+
+
+def test_a_project_whose_journal_cannot_be_read_is_refused_and_all_others_go_on(tmp_path: Path) -> None:
+    """They share one loop with it, in this process."""
+    for name in ("sound", "damaged"):
+        (tmp_path / name).mkdir()
+    Harness(tmp_path / "damaged").close()
+    with closing(sqlite3.connect(tmp_path / "damaged" / ".orchestration" / "harness.db")) as other:
+        other.execute("DROP TABLE events")
+    with Harness(tmp_path / "sound") as sound:
+        for _ in range(2):
+            with pytest.raises(JournalDamagedError, match="no such table: events"):
+                Harness(tmp_path / "damaged")
+        assert sound.start_session(command=["true"]).wait(timeout=60).state == "completed"
 
 
 def test_a_journal_whose_end_is_missing_says_so_and_nothing_is_made_up(stores: Stores) -> None:

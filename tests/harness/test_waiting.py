@@ -238,6 +238,34 @@ def test_blocking_on_the_loops_own_thread_is_an_error_and_no_deadlock(harness: H
         loop_thread().portal.call(on_the_loop)
 
 
+def test_a_loop_that_was_ended_is_followed_by_another_one(root: Path) -> None:
+    code = """
+import sys
+from harness_nb import Harness
+from harness_nb.errors import HarnessClosedError
+from harness_nb.harness.loop_thread import loop_thread
+
+def end():
+    raise SystemExit("it ends")
+
+one = Harness(sys.argv[1])
+first = loop_thread()
+try:
+    first.portal.call(end)
+except SystemExit as error:
+    print(error)
+first._thread.join()
+try:
+    one.list_sessions()
+except HarnessClosedError:
+    print("closed")
+two = Harness(sys.argv[1])
+print(two is not one, two.start_session(command=["true"]).wait(timeout=60).state)
+"""
+    output, _ = in_another_process(code, root, stderr=subprocess.DEVNULL).communicate(timeout=LIMIT)
+    assert output.splitlines() == ["it ends", "closed", "True completed"]
+
+
 def test_an_interrupt_ends_only_the_waiting(harness: Harness) -> None:
     """Jupyter's stop button in ``run.wait()``: the run goes on to its end."""
     run = harness.run(plans=[plan("01-01", "while ! test -e go; do sleep 0.02; done")])

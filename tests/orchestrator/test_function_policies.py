@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -62,16 +63,15 @@ def test_what_a_function_leaves_goes_to_the_policies_that_are_data(harness: Harn
     assert (root / "chosen").read_text() == "a\n"
 
 
-def test_a_function_that_raises_leaves_the_question_to_people_and_says_so(harness: Harness, root: Path) -> None:
+@pytest.mark.parametrize("broken", [lambda question: question.payload["colour"], lambda _: sys.exit("no")])
+def test_a_function_that_raises_leaves_the_question_to_people_and_says_so(
+    harness: Harness, root: Path, broken: Callable[[MessageRecord], Any]
+) -> None:
     write_plan(root, "01-01", body=CHOOSE)
-
-    def choose(question: MessageRecord) -> Any:
-        return question.payload["colour"]
-
-    run = harness.run(policies=[choose])
+    run = harness.run(policies=[broken])
     until(lambda: harness._twin.store.events.select(kind="policy_failed"))
     [failure] = harness._twin.store.events.select(kind="policy_failed")
-    assert failure.data["reason"] == "KeyError: 'colour'"
+    assert failure.data["reason"] in ("KeyError: 'colour'", "SystemExit: no")
     [question] = harness.get_pending()
     question.answer("a")
     assert states(run.wait(timeout=LIMIT)) == {"01-01": "complete"}

@@ -92,18 +92,19 @@ class TestVerdict:
         assert not report.passed
         assert all("More than one check has the id 'a'" in (one.error or "") for one in report.results)
 
-    async def test_an_exception_inside_a_check_is_a_result(self, project: Path) -> None:
+    @pytest.mark.parametrize("error", [ZeroDivisionError("oops"), SystemExit("oops")])
+    async def test_an_exception_inside_a_check_is_a_result(self, project: Path, error: BaseException) -> None:
         original = REGISTERED["file_exists"]
 
         async def broken(spec: Any, context: CheckContext) -> Outcome:
-            raise ZeroDivisionError("oops")
+            raise error
 
         check("file_exists")(broken)
         try:
             report = await VerificationEngine(project).verify([exists("a"), command("b", "true")])
         finally:
             REGISTERED["file_exists"] = original
-        assert by_id(report)["a"].error == "Could not run: ZeroDivisionError: oops"
+        assert by_id(report)["a"].error == f"Could not run: {type(error).__name__}: oops"
         assert by_id(report)["b"].passed
 
     async def test_results_keep_the_manifests_order(self, project: Path) -> None:
