@@ -22,6 +22,7 @@ from harness_nb.store import Layout, Store
 from harness_nb.store.refusals import KIND
 from harness_nb.store.tokens import make_token
 from tests.dashboard.serving import served
+from tests.leaks import content_of
 from tests.mcp_server.conftest import connect, port_server
 from tests.mcp_server.working import text_of, worker_client
 from tests.sessions.living import opened
@@ -114,7 +115,7 @@ async def unharmed(house: House) -> AsyncIterator[None]:
     yield
     assert house.outside() == before
     for path in house.project.glob(".orchestration/harness.db*"):
-        content = path.read_bytes()
+        content = content_of(path)
         assert [one for one in house.secrets if one in content] == []
 
 

@@ -15,6 +15,7 @@ from harness_nb import Harness
 from harness_nb.errors import OutsideProjectError, SessionNotFoundError
 from harness_nb.store import Layout, Store
 from harness_nb.store.refusals import KIND, LONGEST, MOST, shown_address, shown_path
+from tests.leaks import files_that_hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,8 +96,7 @@ def test_nothing_as_long_as_a_token_and_nothing_that_moves_a_cursor_is_written_d
     assert isinstance(tried, dict)
     assert len(tried["id"]) <= LONGEST
     assert tried["id"].isprintable()
-    for path in store.layout.folder.glob("harness.db*"):
-        assert token.encode() not in path.read_bytes()
+    assert files_that_hold(store.layout.folder, token.encode()) == []
 
 
 def test_a_page_cannot_put_its_words_into_the_journal() -> None:

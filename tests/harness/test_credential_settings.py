@@ -64,7 +64,7 @@ def test_a_runs_own_process_asks_the_sources_of_the_settings(
 ) -> None:
     """Each of the four: a file under a service's own stem, the environment, a keyring, and a source of a package."""
     monkeypatch.delenv("HARNESS_DETACH")
-    install(tmp_path / "site", "vault_source", OWN, vault="Vault")
+    install(tmp_path / "site", "vault_of_the_settings", OWN, vault="Vault")  # modules stay in a process
     environ = file_keyring(tmp_path / "shelf")
     environ["PYTHONPATH"] = os.pathsep.join((environ["PYTHONPATH"], str(tmp_path / "site")))
     monkeypatch.syspath_prepend(tmp_path / "site")

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from tests.leaks import content_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -97,7 +99,7 @@ class Search:
     def in_file(self, path: Path, where: str) -> list[Hit]:
         """Return each place in a file; of a journal in each of its rows, too."""
         with suppress(FileNotFoundError):  # writers replace files whole
-            data = path.read_bytes()
+            data = content_of(path)
             hits = self.in_bytes(data, where)
             if data.startswith(SQLITE):
                 hits += self._in_rows(path, where)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness_nb.sessions import Launch, ask_shim, launch
 from harness_nb.shim.tree import groups_of_session
+from harness_nb.store.locks import is_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,6 +47,10 @@ def kill_shim(folder: SessionFolder) -> dict[str, Any]:
     """End a session's shim as ``kill -9`` does, and return what it wrote of itself."""
     info: dict[str, Any] = json.loads(folder.shim.read_text())
     os.kill(info["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while is_held(folder.lock):  # the system lets go of it a little later
+        assert time.monotonic() < deadline, "the shim lives on"
+        time.sleep(0.005)
     return info
 
 
