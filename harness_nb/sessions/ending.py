@@ -22,7 +22,7 @@ from harness_nb.sessions.proof import is_to_come, proof_of, rule_out
 from harness_nb.sessions.starting import can_be_resumed, give_up
 from harness_nb.shim.tree import WISHES
 from harness_nb.store.atomic import read_json, read_model, write_model
-from harness_nb.store.troubles import sentence_of
+from harness_nb.store.troubles import NO_DESCRIPTORS, sentence_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,16 +70,21 @@ def _is_gone(store: Store, session: SessionRecord) -> bool:
     return not proof.goes_on and proof.doubt is None and rule_out(store, session)
 
 
-def settle(store: Store, session_id: str) -> None:
-    """Let a session's files take part in its questions; where nothing can be proved of it they may be out of reach.
+def settle(store: Store, session_id: str) -> bool:
+    """Let a session's files take part in its questions, and return whether all did that need no other look.
 
-    Raises: SessionNotFoundError, OSError.
+    Where nothing can be proved of a session they may be out of reach.
+
+    Raises: SessionNotFoundError, OutOfDescriptorsError, OSError.
     """
     try:
-        store.questions.settle(session_id, mask_file)
-    except OSError:
+        return store.questions.settle(session_id, mask_file)
+    except OSError as error:
+        if error.errno in NO_DESCRIPTORS:  # that says nothing of the files, and nobody can prove anything meanwhile
+            raise OutOfDescriptorsError from None
         if proof_of(store, store.sessions.get(session_id)).doubt is None:
             raise
+        return True
 
 
 def catch_up(store: Store, session_id: str, *, unwatched: bool) -> str | None:

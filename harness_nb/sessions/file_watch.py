@@ -28,6 +28,8 @@ WATCH_STEP = 50
 """Milliseconds between two looks of the file watcher."""
 LOOK_AGAIN = 0.5
 """Seconds until the next look where no folder can be watched."""
+CATCH_UP = 1.0
+"""Seconds until the next look at what could not be taken in."""
 
 
 class FileWatch:
@@ -50,20 +52,22 @@ class FileWatch:
             while True:
                 await self._watch(late)
 
-    async def settle(self, session_id: str, *waited_for: type[Exception]) -> None:
-        """Let a session's files take part; whoever waits is woken only if that changed something."""
+    async def settle(self, session_id: str, *waited_for: type[Exception]) -> bool:
+        """Let a session's files take part, and return whether all did; who waits is woken if that changed something."""
 
-        def take_part() -> bool:
+        def take_part() -> tuple[bool, bool]:
             before = self._store.events.last
-            settle(self._store, session_id)
-            return self._store.events.last != before
+            whole = settle(self._store, session_id)
+            return self._store.events.last != before, whole
 
         rejected = self._store.layout.session(session_id).rejected
         watched = rejected.is_dir()
-        if await self._host.insist(f"the files of {session_id}", take_part, waited_for or HINDRANCES):
+        changed, whole = await self._host.insist(f"the files of {session_id}", take_part, waited_for or HINDRANCES)
+        if changed:
             await self._host.announce()
         if rejected.is_dir() and not watched:
             self.renew()
+        return whole
 
     async def _watch(self, late: TaskGroup) -> None:
         """Watch the folders that there are now, until these are others; ``late`` is for what has to be done later."""
@@ -86,6 +90,7 @@ class FileWatch:
 
     async def _notice(self, folders: list[Path], stop: anyio.Event, late: TaskGroup) -> None:
         from watchfiles import awatch
+        from watchfiles._rust_notify import WatchfilesRustInternalError  # how it says that it may open nothing more
 
         try:
             async for found in awatch(
@@ -97,21 +102,24 @@ class FileWatch:
                 recursive=False,
             ):
                 await self._settle_all(sorted({_session_of(path) for _, path in found}), late)
-        except OSError:  # a folder is gone, or the system's watches are all taken: look from time to time instead
+        except (OSError, WatchfilesRustInternalError):
+            # a folder is gone, or the system's watches are all taken: look from time to time instead
             await anyio.sleep(LOOK_AGAIN)
 
     async def _settle_all(self, names: list[str], late: TaskGroup) -> None:
         for name in names:
             try:
-                await self.settle(name, JournalTroubleError)
+                behind = not await self.settle(name, JournalTroubleError)
             except HINDRANCES:  # one session's folder, say: the others need not wait until that is mended
-                if name not in self._behind:
-                    self._behind.add(name)
-                    late.start_soon(self._catch_up, name)
+                behind = True
+            if behind and name not in self._behind:
+                self._behind.add(name)
+                late.start_soon(self._catch_up, name)
 
     async def _catch_up(self, session_id: str) -> None:
         try:
-            await self.settle(session_id)
+            while not await self.settle(session_id):  # noqa: ASYNC110 — a shim that is busy tells nobody when it goes on
+                await anyio.sleep(CATCH_UP)
         finally:
             self._behind.discard(session_id)
 

@@ -8,7 +8,6 @@ comes in between is left for the next look.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -16,7 +15,7 @@ import stat
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from harness_nb.errors import HarnessError, InvalidMessageError, UnreadableFileError
+from harness_nb.errors import HarnessError, InvalidMessageError, OutOfDescriptorsError, UnreadableFileError
 from harness_nb.protocol.base import format_timestamp
 from harness_nb.protocol.files import CHECKPOINT_TYPES
 from harness_nb.protocol.messages import WorkerMessage, parse_worker_message
@@ -31,6 +30,7 @@ from harness_nb.store.atomic import (
     write_text,
 )
 from harness_nb.store.layout import file_stem, fit_file_stem
+from harness_nb.store.troubles import NO_DESCRIPTORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,29 +80,35 @@ class AskedFiles:
         self._clock = clock
         self._new_id = new_id
 
-    def look_ahead(self, session_id: str, mask: MaskFile) -> MaskedTexts:
+    def look_ahead(self, session_id: str, mask: MaskFile) -> tuple[MaskedTexts, bool]:
         """Return what the files that the worker put there say without values, or None where they hold none.
 
-        This is outside of the journal's lock, since who knows the values may take its time to answer.
+        Also says whether that is all of them: what could not be read or masked is not among them. This is outside of
+        the journal's lock, since who knows the values may take its time to answer.
+
+        Raises: OutOfDescriptorsError.
         """
         folder = self._layout.session(session_id)
         found: MaskedTexts = {}
+        whole = True
         paths = [folder.asked / name for name in names_in(folder.asked) if name.startswith(INCOMING)]
         for path in [folder.checkpoint, *paths]:
-            with contextlib.suppress(OSError, HarnessError):
+            try:
                 known = _identity(path)
-                if path == folder.checkpoint and not self.has_news(session_id):
-                    continue
-                found[known] = self._masked(folder, path, mask)
-        return found
+                if path != folder.checkpoint or self.has_news(session_id):
+                    found[known] = self._masked(folder, path, mask)
+            except FileNotFoundError:  # taken by somebody else
+                continue
+            except (OSError, HarnessError) as error:
+                if isinstance(error, OutOfDescriptorsError) or getattr(error, "errno", None) in NO_DESCRIPTORS:
+                    raise OutOfDescriptorsError from None
+                whole = False
+        return found, whole
 
     def _masked(self, folder: SessionFolder, path: Path, mask: MaskFile) -> str | None:
-        try:
-            text = _text_of(path)
-        except FileNotFoundError:
-            raise
-        except OSError:  # a link, a pipe or a folder: it is set aside as it is
+        if not stat.S_ISREG(path.lstat().st_mode):  # a link, a pipe or a folder: it is set aside as it is
             return None
+        text = _text_of(path)
         masked = mask(folder, text)
         return masked if masked != text or text == TOO_LARGE else None
 
@@ -246,6 +252,10 @@ def _text_of(path: Path) -> str:
 
     Raises: OSError.
     """
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-        data = file.read(LARGEST + 1)
-        return data.decode(errors="replace") if len(data) <= LARGEST else TOO_LARGE
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(LARGEST + 1)
+    finally:
+        os.close(descriptor)  # that of a folder, which came in between, Python would leave open
+    return data.decode(errors="replace") if len(data) <= LARGEST else TOO_LARGE

@@ -88,17 +88,17 @@ class Questions:
             with contextlib.suppress(_FileWasFasterError):
                 return self._answer(message, actor=actor, door=door)
 
-    def settle(self, session_id: str, mask: MaskFile | None = None) -> None:
+    def settle(self, session_id: str, mask: MaskFile | None = None) -> bool:
         """Take in what the worker and people wrote, hand over what is owed, and show the oldest question.
 
         ``mask`` takes the values of credentials out of what the worker wrote, given its folder and a file's text; what
-        it fails for is left for the next look.
+        it fails for is left for another look, and then this returns False.
 
-        Raises: SessionNotFoundError.
+        Raises: SessionNotFoundError, OutOfDescriptorsError.
         """
         if not self._layout.folder.is_dir():  # the project was deleted, and must not come back by itself
-            return
-        ahead = self._asked.look_ahead(session_id, mask) if mask is not None else None
+            return True
+        ahead, whole = self._asked.look_ahead(session_id, mask) if mask is not None else (None, True)
         with self._journal.write():
             self._sessions.mend_view(session_id)
             self._rejected.take_up(session_id)
@@ -106,6 +106,7 @@ class Questions:
             self._answers.take(session_id)
             self._answers.hand_over(session_id)
             self._asked.show(session_id)
+        return whole
 
     def reject(self, session_id: str, path: Path, reason: object) -> None:
         """Set a file of a session aside that cannot be used, with its reason."""

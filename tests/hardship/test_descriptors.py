@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import resource
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
 from harness_nb import AsyncHarness, Harness, templates
@@ -16,6 +14,7 @@ from harness_nb.notebook import displays
 from harness_nb.protocol.records import RunOptions
 from harness_nb.sessions import Launch, launch
 from harness_nb.store import Bell, Layout, Store
+from tests.hardship.descriptors import no_descriptors
 from tests.sessions.living import happens, opened, printed
 from tests.store.conftest import new_session, says
 
@@ -24,23 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [pytest.mark.anyio, pytest.mark.row(11)]
-
-
-@contextmanager
-def no_descriptors() -> Iterator[None]:
-    """Take every descriptor that this process may still have, after lowering how many those are."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    taken = []
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
-    try:
-        with contextlib.suppress(OSError):
-            while True:
-                taken.append(os.open(os.devnull, os.O_RDONLY))
-        yield
-    finally:
-        for descriptor in taken:
-            os.close(descriptor)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_message_that_is_stored_counts_though_nobody_can_be_woken(stores_store: Store) -> None:
@@ -89,9 +71,12 @@ async def test_a_harness_that_can_open_nothing_says_so_and_follows_its_sessions_
     async with opened(project) as h:
         session = await h.start_session(command=["sh", "-c", "echo up; until test -d go; do sleep 0.02; done"])
         await printed(h, session.id, "up")
-        with no_descriptors():
-            h.store.layout.session(session.id).checkpoint.mkdir()  # something to look at, made without a descriptor
-            await happens(h, lambda: h.store.troubles.sentences)
+        with no_descriptors() as take:
+            while not h.store.troubles.sentences:
+                with contextlib.suppress(FileExistsError):  # something to look at, made without a descriptor
+                    h.store.layout.session(session.id).checkpoint.mkdir()
+                await anyio.sleep(0.02)
+                take()
             [sentence] = h.store.troubles.sentences
             assert sentence == str(OutOfDescriptorsError())
             with pytest.raises(ShimFailedError, match="files and connections open"):

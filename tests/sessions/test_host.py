@@ -152,6 +152,35 @@ async def test_a_session_that_another_process_started_is_followed_and_its_end_to
 
 
 @pytest.mark.row(11)
+async def test_a_question_by_file_is_taken_in_as_soon_as_its_shim_goes_on(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness_nb.sessions.channel.REPLY_TIMEOUT", 0.1)
+    async with opened(project) as h:
+        session = await h.start_session(command=["sh", "-c", f"read line{SHELL_WORKER}"], env={"QUESTION": DECISION})
+        folder, looks = h.store.layout.session(session.id), asyncio.Event()
+        shim = json.loads(folder.shim.read_text())["pid"]
+        settle, loop = h.store.questions.settle, asyncio.get_running_loop()
+
+        def noticed(session_id: str, *more: Any) -> bool:
+            whole = settle(session_id, *more)
+            if not whole:
+                loop.call_soon_threadsafe(looks.set)
+            return whole
+
+        monkeypatch.setattr(h.store.questions, "settle", noticed)
+        os.kill(shim, signal.SIGSTOP)
+        try:
+            (folder.path / "question.tmp").write_text(DECISION)
+            (folder.path / "question.tmp").rename(folder.checkpoint)
+            await looks.wait()
+        finally:
+            os.kill(shim, signal.SIGCONT)
+        assert (await question(h)).id == "q1"
+        await session.stop(grace=0)
+
+
+@pytest.mark.row(11)
 async def test_a_session_whose_shim_was_killed_is_lost(project: Path) -> None:
     async with opened(project) as h:
         session = await h.start_session(command=["sh", "-c", "echo up; exec sleep 600"])
@@ -213,9 +242,9 @@ async def test_a_journal_that_another_program_locks_for_long_does_not_end_the_ha
         asks = await h.start_session(command=["sh", "-c", f"read line{SHELL_WORKER}"], env={"QUESTION": DECISION})
         settle, loop = h.store.questions.settle, asyncio.get_running_loop()
 
-        def noticed(session_id: str, *more: Any) -> None:
+        def noticed(session_id: str, *more: Any) -> bool:
             try:
-                settle(session_id, *more)
+                return settle(session_id, *more)
             except JournalBusyError:
                 loop.call_soon_threadsafe(refused.set)
                 raise

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
+from harness_nb.errors import OutOfDescriptorsError
 from harness_nb.protocol.records import SessionRecord
 from harness_nb.sessions import conclude, settle
 from harness_nb.store import Store
+from tests.hardship.descriptors import no_descriptors
 from tests.leaks import files_that_hold
 
 if TYPE_CHECKING:
@@ -62,6 +66,35 @@ def test_a_question_by_file_is_taken_in_masked_and_its_file_written_anew(store: 
     assert [one["id"] for one in asked.payload["options"]] == ["[credential:TOKEN]", "no"]
     assert json.loads(worker.folder.checkpoint.read_text())["decision"] == "Is [credential:TOKEN] right?"
     assert files_that_hold(workers.layout.root, SECRET.encode()) == []
+
+
+def test_a_question_by_file_waits_until_its_shim_can_be_asked(
+    store: Store, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness_nb.sessions.channel.REPLY_TIMEOUT", 0.1)
+    worker = workers.sh("read line", credentials={"TOKEN": SECRET})
+    session_id = known(store, worker)
+    put(worker, "checkpoint.json", json.dumps(QUESTION))
+    os.kill(worker.shim, signal.SIGSTOP)
+    try:
+        assert settle(store, session_id) is False
+        assert store.messages.pending(session_id) == []
+    finally:
+        os.kill(worker.shim, signal.SIGCONT)
+    monkeypatch.undo()
+    assert settle(store, session_id) is True
+    assert store.messages.pending(session_id)[0].payload["decision"] == "Is [credential:TOKEN] right?"
+
+
+def test_a_question_by_file_waits_until_it_can_be_read(store: Store, workers: Workers) -> None:
+    worker = workers.sh("read line", credentials={"TOKEN": SECRET})
+    session_id = known(store, worker)
+    put(worker, "checkpoint.json", json.dumps(QUESTION))
+    with no_descriptors(), pytest.raises(OutOfDescriptorsError):
+        settle(store, session_id)
+    assert store.messages.pending(session_id) == []
+    assert settle(store, session_id) is True
+    assert store.messages.pending(session_id)[0].payload["decision"] == "Is [credential:TOKEN] right?"
 
 
 def test_escapes_that_hide_a_value_in_a_question_by_file_do_not_help_it(store: Store, workers: Workers) -> None:
